@@ -1,0 +1,58 @@
+"""HTTP commands: each route runs one command on one user."""
+
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from app.http import Api, IdempotencyKey, IfMatch, UserId, Versioned, request_of, versioned
+from app.telemetry import counted, logger, metrics
+from app.users import CreateUser, DeleteUser, UpdateUser, UserCommand
+from app.wiring import users
+from eventfold import Outcome, Request
+
+# WARNING: user ids are derived from it. Another value would make a repeated POST create a second user.
+ID_NAMESPACE = uuid.UUID("6f1c2f0e-6d0b-5d0a-9a55-0b9c1c9d2f4e")
+
+api = Api()
+
+
+@api.post("/users", status_code=HTTPStatus.CREATED)
+def create_user(command: CreateUser, key: IdempotencyKey = None) -> Response[Versioned]:
+    """Create a user. Its id follows from the idempotency key where there is one, so that a repeat finds it."""
+    request = request_of(api.current_event, key)
+    caller = request.meta.get("actor", "")
+    id_ = str(uuid.uuid5(ID_NAMESPACE, f"{caller}\n{key}") if key else uuid.uuid4())
+    outcome = run(id_, command, request)
+    return versioned(HTTPStatus.CREATED, id_, outcome.version, Location=f"/users/{id_}")
+
+
+@api.patch("/users/<id_>")
+def update_user(
+    id_: UserId, command: UpdateUser, key: IdempotencyKey = None, if_match: IfMatch = None
+) -> Response[Versioned]:
+    """Change a user; nothing to change is no event."""
+    outcome = run(id_, command, request_of(api.current_event, key, if_match))
+    return versioned(HTTPStatus.OK, id_, outcome.version)
+
+
+@api.delete("/users/<id_>", status_code=HTTPStatus.NO_CONTENT)
+def delete_user(id_: UserId, key: IdempotencyKey = None, if_match: IfMatch = None) -> Response[None]:
+    """Delete a user; again is no error and no event."""
+    run(id_, DeleteUser(), request_of(api.current_event, key, if_match))
+    return Response(HTTPStatus.NO_CONTENT)
+
+
+def run(id_: str, command: UserCommand, request: Request) -> Outcome:
+    """Run a command, counted and logged."""
+    with counted(type(command).__name__) as count:
+        return count(users().handle(id_, command, request))
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request from API Gateway (HTTP API, payload format 2.0)."""
+    return api.resolve(event, context)

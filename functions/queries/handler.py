@@ -1,0 +1,58 @@
+"""HTTP queries: read models, the audit trail, and the state at a version or time."""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import AwareDatetime
+
+from app.directory import Page, User
+from app.history import AuditTrail, PastUser
+from app.http import Api, UserId, etag, json_response
+from app.telemetry import logger
+from app.wiring import directory, history
+
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at the most.")]
+Version = Annotated[int, Query(ge=0, le=10**15)]
+
+api = Api()
+
+
+@api.get("/users")
+def find_users(
+    prefix: Annotated[str, Query(max_length=200, description="What the name begins with, in any case.")] = "",
+    limit: Limit = 20,
+    cursor: Annotated[str | None, Query(max_length=2000, description="From the page before.")] = None,
+) -> Page:
+    """List users by name."""
+    return directory().find(prefix, limit, cursor)
+
+
+@api.get("/users/<id_>")
+def get_user(id_: UserId) -> Response[User]:
+    """Return one user."""
+    user = directory().get(id_)
+    return json_response(user, ETag=etag(user.version))
+
+
+@api.get("/users/<id_>/events")
+def get_events(id_: UserId, after: Version = 0, limit: Limit = 100) -> AuditTrail:
+    """Return what happened to a user, behind version `after`."""
+    return history().events(id_, after, limit)
+
+
+@api.get("/users/<id_>/state")
+def get_state(
+    id_: UserId,
+    version: Annotated[int | None, Query(ge=1, le=10**15)] = None,
+    at: Annotated[AwareDatetime | None, Query(description="A moment, as 2026-01-31T12:00:00Z.")] = None,
+) -> PastUser:
+    """Return a user as it was at a version or a moment, replayed; as it is now without either."""
+    return history().state(id_, version, at)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request from API Gateway (HTTP API, payload format 2.0)."""
+    return api.resolve(event, context)

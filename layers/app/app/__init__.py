@@ -1,0 +1,1 @@
+"""The example on eventfold: users. Put your own domain in its place."""

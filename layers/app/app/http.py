@@ -1,0 +1,138 @@
+"""What all routes share: the resolver, the checks on a body, who asks, and the caller's own headers."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from app.problems import RequestError, answer
+from app.telemetry import logger
+from eventfold import Request
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from pydantic import JsonValue
+
+MAX_BODY_BYTES = 64 * 1024
+"""Far above any command here, far below what an event item holds."""
+
+UserId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The user's id.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,128}$",
+        description="Names this request: sent again, it answers as it did the first time and changes nothing.",
+    ),
+]
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", description='The ETag that the user must still have, as `"3"`, or `*` for any.'),
+]
+
+_CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class Api(APIGatewayHttpResolver):
+    """Powertools' resolver with every exception answered as a problem, and bodies checked before they are read."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_validation=True, json_body_deserializer=_read_json)
+        self.exception_handler(Exception)(answer)
+
+    def resolve(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer one request. Each log line in between carries its correlation id."""
+        headers = event.get("headers") or {}
+        sent = headers.get("x-correlation-id", "")
+        correlation_id = sent if _CORRELATION_ID.fullmatch(sent) else event["requestContext"]["requestId"]
+        logger.set_correlation_id(correlation_id)
+        try:
+            _check_body(event)
+            response: dict[str, Any] = super().resolve(event, context)
+        except RequestError as error:
+            problem = answer(error)
+            headers = {"Content-Type": problem.content_type}
+            response = {"statusCode": problem.status_code, "headers": headers, "body": problem.body}
+        response["headers"]["X-Correlation-Id"] = correlation_id
+        return response
+
+
+def request_of(event: APIGatewayProxyEventV2, key: str | None = None, if_match: str | None = None) -> Request:
+    """Return what comes with a command: key, expected version, and the metadata stored with its events.
+
+    Raises:
+        RequestError: `If-Match` is not an ETag of ours.
+    """
+    meta = {"correlation_id": logger.get_correlation_id() or event.request_context.request_id}
+    if actor := actor_of(event):
+        meta["actor"] = actor
+    return Request(key=key, expected_version=_expected_version(if_match), meta=meta)
+
+
+def actor_of(event: APIGatewayProxyEventV2) -> str | None:
+    """Return who asks: the token's subject or the IAM principal; None on an open route."""
+    authorizer = event.raw_event["requestContext"].get("authorizer") or {}
+    claims = (authorizer.get("jwt") or {}).get("claims") or {}
+    return claims.get("sub") or (authorizer.get("iam") or {}).get("userArn")
+
+
+class Versioned(BaseModel, frozen=True):
+    """What a command answers: the aggregate, and its version after it."""
+
+    id: str
+    version: int
+
+
+def versioned(status: HTTPStatus, id_: str, version: int, **headers: str) -> Response[Versioned]:
+    """Answer a command, the new version as ETag too."""
+    return json_response(Versioned(id=id_, version=version), status, ETag=etag(version), **headers)
+
+
+def json_response[T: BaseModel](body: T, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response[T]:
+    """Answer with a model as JSON and with headers."""
+    return Response(status, "application/json", body, dict(headers))
+
+
+def etag(version: int) -> str:
+    """Return a version as an ETag."""
+    return f'"{version}"'
+
+
+def _expected_version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = re.fullmatch(r'\s*"(0|[1-9][0-9]{0,17})"\s*', if_match)
+    if match is None:
+        raise RequestError(HTTPStatus.BAD_REQUEST, 'If-Match takes one ETag as this API gives it: "3", or *.')
+    return int(match[1])
+
+
+def _check_body(event: dict[str, Any]) -> None:
+    """Refuse a body that is too large, or not JSON by its type."""
+    body = event.get("body") or ""
+    if len(body) > MAX_BODY_BYTES * 4 / 3 or len(body.encode(errors="replace")) > MAX_BODY_BYTES * 4 / 3:
+        raise RequestError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {MAX_BODY_BYTES // 1024} KB.",
+        )
+    content_type = (event.get("headers") or {}).get("content-type", "application/json")
+    if body and content_type.partition(";")[0].strip().lower() != "application/json":
+        raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A body is sent as application/json.")
+
+
+def _read_json(text: str) -> JsonValue:
+    """Parse a body; unlike the standard library's parser this one refuses NaN, and depth instead of crashing.
+
+    Raises:
+        RequestError: it is not JSON.
+    """
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "The body is not JSON.") from error

@@ -1,0 +1,27 @@
+"""All that the functions take from their environment: the one place that reads it."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from pydantic import BaseModel, PositiveInt
+
+
+class Settings(BaseModel, frozen=True):
+    """Set by template.yaml. `snapshot_every` is in events."""
+
+    events_table: str
+    read_models_table: str
+    snapshot_every: PositiveInt = 50
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings, read once a process.
+
+    Raises:
+        pydantic.ValidationError: one is missing or wrong; names it.
+    """
+    names = Settings.model_fields
+    return Settings.model_validate({name: os.environ[name.upper()] for name in names if name.upper() in os.environ})

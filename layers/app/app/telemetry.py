@@ -1,0 +1,69 @@
+"""Logs (JSON) and metrics (CloudWatch's embedded format), and what goes into them.
+
+No name, email or body goes into a log line: streams, versions, ids and error types alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from eventfold.errors import TooManyConflictsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from eventfold import Commit, Outcome
+    from eventfold.projections import BatchResult
+
+logger = Logger()
+metrics = Metrics()
+# A request that is refused counts nothing, and that is as it should be.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
+
+
+@contextmanager
+def counted(command: str) -> Iterator[Callable[[Outcome], Outcome]]:
+    """Count what a command did, lost races included, and log it."""
+
+    def count(outcome: Outcome) -> Outcome:
+        metrics.add_metric("CommitsAppended", MetricUnit.Count, int(outcome.appended > 0))
+        metrics.add_metric("Conflicts", MetricUnit.Count, outcome.conflicts)
+        keys = {"version": outcome.version, "events": outcome.appended, "repeated": outcome.repeated}
+        logger.info("command handled", extra={"command": command, **keys})
+        return outcome
+
+    try:
+        yield count
+    except TooManyConflictsError as lost:
+        metrics.add_metric("Conflicts", MetricUnit.Count, lost.attempts)
+        raise
+
+
+def log_projected(projection: str, commits: Sequence[Commit], result: BatchResult) -> None:
+    """Log each commit of a batch under the correlation id of the request that made it; measure the lag."""
+    now = datetime.now(UTC)
+    for commit in commits:
+        keys = {"projection": projection, "stream": commit.stream, "version": commit.last_version}
+        keys["correlation_id"] = commit.meta.get("correlation_id", "")
+        if (failure := result.failures.get(commit.stream)) is not None:
+            log_failure("projection failed", failure, **keys)
+        else:
+            lag = (now - commit.at) / timedelta(milliseconds=1)
+            metrics.add_metric("ProjectionLag", MetricUnit.Milliseconds, lag)
+            logger.info("projected", extra=keys)
+    metrics.add_metric("DuplicatesDropped", MetricUnit.Count, result.duplicates)
+    metrics.add_metric("GapsHealed", MetricUnit.Count, result.healed)
+
+
+def log_failure(message: str, error: BaseException, **keys: object) -> None:
+    """Log an error by type and place. Its message may quote what a caller sent, so it stays out."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+    logger.error(message, extra={"error": type(error).__name__, "at": places, **keys})

@@ -1,0 +1,159 @@
+"""The user aggregate: commands, events, state, `decide`, `evolve`. Pure: no AWS, no HTTP, no clock."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, assert_never
+
+from pydantic import BaseModel, Field
+
+from eventfold import Command, Decider, Event
+
+# No control characters: they have no place in a name, and some stores and terminals choke on them.
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
+Email = Annotated[str, Field(max_length=320, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")]
+
+# --- Commands ---------------------------------------------------------------------------------------------
+
+
+class CreateUser(Command):
+    """Create a user."""
+
+    name: Name
+    email: Email | None = None
+
+
+class UpdateUser(Command):
+    """Change what is given; what is absent or null stays as it is."""
+
+    name: Name | None = None
+    email: Email | None = None
+
+
+class DeleteUser(Command):
+    """Delete a user, for ever."""
+
+
+type UserCommand = CreateUser | UpdateUser | DeleteUser
+
+# --- Events -----------------------------------------------------------------------------------------------
+# WARNING: names, versions and fields are the stored format. A new shape is a new version, never an edit.
+
+
+class UserCreated(Event, name="UserCreated", version=1):
+    """A user came to be."""
+
+    name: str
+    email: str | None = None
+
+
+class UserUpdated(Event, name="UserUpdated", version=1):
+    """What changed; None where nothing did."""
+
+    name: str | None = None
+    email: str | None = None
+
+
+class UserDeleted(Event, name="UserDeleted", version=1):
+    """The user is gone. The events stay."""
+
+
+type UserEvent = UserCreated | UserUpdated | UserDeleted
+
+# --- State ------------------------------------------------------------------------------------------------
+
+
+class User(BaseModel, frozen=True):
+    """What the rules need to know."""
+
+    status: Literal["unknown", "active", "deleted"] = "unknown"
+    name: str = ""
+    email: str | None = None
+
+
+# --- Rules ------------------------------------------------------------------------------------------------
+
+
+class UserError(Exception):
+    """A rule refused the command."""
+
+
+class UserNotFoundError(UserError):
+    """There is no such user."""
+
+
+class UserDeletedError(UserError):
+    """The user was deleted: nothing happens to it any more."""
+
+
+class UserExistsError(UserError):
+    """There is such a user already, and it is not the one asked for."""
+
+
+def decide(command: UserCommand, user: User) -> list[UserEvent]:
+    """Return what happens. Asking twice for the same thing is no event.
+
+    Raises:
+        UserError: a rule refuses the command; its subclasses say which.
+    """
+    match command:
+        case CreateUser():
+            return _create(command, user)
+        case UpdateUser():
+            return _update(command, user)
+        case DeleteUser():
+            return _delete(user)
+        case _:
+            assert_never(command)
+
+
+def _create(command: CreateUser, user: User) -> list[UserEvent]:
+    if user.status == "deleted":
+        raise UserDeletedError
+    if user.status == "unknown":
+        return [UserCreated(name=command.name, email=command.email)]
+    if (user.name, user.email) != (command.name, command.email):
+        raise UserExistsError
+    return []
+
+
+def _update(command: UpdateUser, user: User) -> list[UserEvent]:
+    _must_be_active(user)
+    name = command.name if command.name != user.name else None
+    email = command.email if command.email != user.email else None
+    return [UserUpdated(name=name, email=email)] if name is not None or email is not None else []
+
+
+def _delete(user: User) -> list[UserEvent]:
+    if user.status == "deleted":
+        return []
+    _must_be_active(user)
+    return [UserDeleted()]
+
+
+def _must_be_active(user: User) -> None:
+    if user.status == "unknown":
+        raise UserNotFoundError
+    if user.status == "deleted":
+        raise UserDeletedError
+
+
+def evolve(user: User, event: UserEvent) -> User:
+    """Return the state after one event."""
+    match event:
+        case UserCreated():
+            return User(status="active", name=event.name, email=event.email)
+        case UserUpdated():
+            return User(status=user.status, name=event.name or user.name, email=event.email or user.email)
+        case UserDeleted():
+            return User(status="deleted")
+        case _:
+            assert_never(event)
+
+
+USERS: Decider[UserCommand, User, UserEvent] = Decider(
+    category="user",
+    initial=User(),
+    decide=decide,
+    evolve=evolve,
+    events=(UserCreated, UserUpdated, UserDeleted),
+)

@@ -1,0 +1,42 @@
+"""eventfold: event sourcing on DynamoDB. Events, deciders, snapshots and projections; no HTTP, no Lambda."""
+
+from eventfold.commit import Commit, CommitRef, Head, Snapshot, stream_name
+from eventfold.decider import Command, Decider
+from eventfold.events import Codec, Event, Recorded, StoredEvent
+from eventfold.handling import Backoff, CommandHandler, Outcome, Request
+from eventfold.history import read_events
+from eventfold.loading import Loaded, load, load_at, load_version
+from eventfold.memory import MemoryEventStore
+from eventfold.projections import Projection, ProjectionRunner, Row, RowStore
+from eventfold.snapshots import take_snapshot
+from eventfold.store import EventStore
+
+__all__ = [
+    "Backoff",
+    "Codec",
+    "Command",
+    "CommandHandler",
+    "Commit",
+    "CommitRef",
+    "Decider",
+    "Event",
+    "EventStore",
+    "Head",
+    "Loaded",
+    "MemoryEventStore",
+    "Outcome",
+    "Projection",
+    "ProjectionRunner",
+    "Recorded",
+    "Request",
+    "Row",
+    "RowStore",
+    "Snapshot",
+    "StoredEvent",
+    "load",
+    "load_at",
+    "load_version",
+    "read_events",
+    "stream_name",
+    "take_snapshot",
+]

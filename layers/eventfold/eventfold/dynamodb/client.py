@@ -1,0 +1,67 @@
+"""The low-level client, and what its errors mean."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own name
+
+from eventfold.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+_PASSING = frozenset(
+    {
+        "InternalServerError",
+        "InternalFailure",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionInProgressException",
+    }
+)
+
+
+def create_client(*, connect_timeout: float = 1, read_timeout: float = 2, attempts: int = 4) -> DynamoDBClient:
+    """Return a client that gives up, in the worst case, after `attempts` times both timeouts, in seconds.
+
+    botocore's defaults wait 60 s for an answer, longer than any function here may run. Region and endpoint
+    come from the environment, as AWS's own tools take them.
+    """
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    config = Config(connect_timeout=connect_timeout, read_timeout=read_timeout, retries=retries)  # type: ignore[arg-type] # a plain dict for a TypedDict
+    return boto3.client("dynamodb", config=config)
+
+
+def code_of(error: ClientError) -> str:
+    """Return the service's name for the error."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+@contextmanager
+def passing_errors_named() -> Iterator[None]:
+    """Turn what a later try may cure into `StoreUnavailableError`; let everything else through.
+
+    Raises:
+        StoreUnavailableError: throttled, a server error, or no answer, after the client's own retries.
+    """
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code_of(error) in _PASSING or status >= 500:  # noqa: PLR2004 - HTTP's own number
+            raise StoreUnavailableError(code_of(error)) from error
+        raise
+    except (ConnectionError, HTTPClientError) as error:
+        raise StoreUnavailableError(type(error).__name__) from error

@@ -1,0 +1,120 @@
+"""Read model rows on DynamoDB: one table for all projections, one index for their lists.
+
+WARNING: the names in this file are the stored format of the read-model table. A change needs a rebuild.
+"""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from itertools import batched, islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from eventfold.dynamodb.client import code_of, passing_errors_named
+from eventfold.errors import StoreUnavailableError
+from eventfold.projections import Row, RowConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
+
+INDEX = "by_sort"
+
+MAX_BATCH_GET = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+_BATCH_ROUNDS = 5
+# After every character that a sort key can go on with, in the order DynamoDB compares (UTF-8 bytes).
+_LAST = "\U0010ffff"
+
+
+class DynamoDBRowStore:
+    """Rows under `key` = projection # stream, listed by the index `by_sort`.
+
+    A list's rows are spread over `shards` partitions of the index and merged on reading, so that one list takes
+    `shards` times 1,000 WCU a second. A listed row costs a write in the table and one in the index.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, *, shards: int = 4) -> None:
+        self._client = client
+        self._table = table
+        self._shards = shards
+
+    def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        """See `RowStore.get`. One request for each 100 rows."""
+        rows: dict[str, Row] = {}
+        for some in batched(streams, MAX_BATCH_GET, strict=False):
+            rows |= {row.stream: row for row in self._get(projection, some)}
+        return rows
+
+    def put(self, projection: str, row: Row, *, replaces: int) -> None:
+        """See `RowStore.put`. One request."""
+        item: dict[str, AttributeValueTypeDef] = {
+            "key": {"S": f"{projection}#{row.stream}"},
+            "version": {"N": str(row.version)},
+        }
+        if row.data is not None:
+            item["row"] = {"S": row.data}
+        if row.sort is not None:
+            item["shard"] = {"S": f"{projection}#{zlib.crc32(row.stream.encode()) % self._shards}"}
+            item["sort"] = {"S": row.sort}
+        try:
+            with passing_errors_named():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression="version = :replaces" if replaces else "attribute_not_exists(version)",
+                    **({"ExpressionAttributeValues": {":replaces": {"N": str(replaces)}}} if replaces else {}),
+                )
+        except ClientError as error:
+            if code_of(error) == "ConditionalCheckFailedException":
+                raise RowConflictError(f"{projection}: {row.stream!r} is not at version {replaces}") from error
+            raise
+
+    def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
+        """See `RowStore.listed`. One request for each shard."""
+        low = max(prefix or "\0", f"{after}\0" if after is not None else "\0")
+        shards = (self._shard(f"{projection}#{n}", low, prefix + _LAST, limit) for n in range(self._shards))
+        return list(islice(heapq.merge(*shards, key=lambda row: row.sort or ""), limit))
+
+    def _get(self, projection: str, streams: Iterable[str]) -> list[Row]:
+        items: list[Mapping[str, Any]] = []
+        keys: Any = [{"key": {"S": f"{projection}#{stream}"}} for stream in streams]
+        for _ in range(_BATCH_ROUNDS):
+            with passing_errors_named():
+                answer = self._client.batch_get_item(
+                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}},
+                )
+            items += answer["Responses"].get(self._table, [])
+            keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys")
+            if not keys:
+                return [_row(item) for item in items]
+        raise StoreUnavailableError("BatchGetItem left keys unprocessed")
+
+    def _shard(self, shard: str, low: str, high: str, limit: int) -> list[Row]:
+        query: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": INDEX,
+            "KeyConditionExpression": "shard = :shard AND sort BETWEEN :low AND :high",
+            "ExpressionAttributeValues": {":shard": {"S": shard}, ":low": {"S": low}, ":high": {"S": high}},
+            "Limit": limit,
+        }
+        rows: list[Row] = []
+        while True:
+            with passing_errors_named():
+                page = self._client.query(**query)
+            rows += map(_row, page["Items"])
+            if len(rows) >= limit or "LastEvaluatedKey" not in page:
+                return rows
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _row(item: Mapping[str, Any]) -> Row:
+    return Row(
+        stream=item["key"]["S"].partition("#")[2],
+        version=int(item["version"]["N"]),
+        data=item["row"]["S"] if "row" in item else None,
+        sort=item["sort"]["S"] if "sort" in item else None,
+    )

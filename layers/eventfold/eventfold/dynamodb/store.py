@@ -1,0 +1,118 @@
+"""The event store on DynamoDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
+from eventfold.dynamodb.client import code_of, passing_errors_named
+from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
+from eventfold.errors import VersionConflictError
+from eventfold.store import Item, already_appended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+
+class DynamoDBEventStore:
+    """One item a commit, written by one conditional put: 1 request, 1 WCU a KB."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def append(self, commit: Commit, *, after: Head | None) -> None:
+        """See `EventStore.append`."""
+        check_commit(commit, after)
+        item = commit_to_item(commit)
+        if after is None and already_appended(self, commit):
+            return
+        try:
+            with passing_errors_named():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(#stream)",
+                    ExpressionAttributeNames={"#stream": "stream"},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except ClientError as error:
+            winner = _refused_by(error)
+            if not (winner and winner.is_same(commit)):
+                raise VersionConflictError(commit.stream, commit.version, winner) from error
+            # An earlier try of this very put had succeeded, and only its answer was lost.
+
+    def newest_first(
+        self, stream: str, *, upto: int | None = None, page_size: int | None = None, consistent: bool = True
+    ) -> Iterator[Item]:
+        """See `EventStore.newest_first`."""
+        query = self._query(stream, consistent=consistent)
+        query["ScanIndexForward"] = False
+        if upto is not None:
+            query["KeyConditionExpression"] = "#stream = :stream AND version <= :upto"
+            query["ExpressionAttributeValues"] = {":stream": {"S": stream}, ":upto": {"N": f"{upto}.5"}}
+        if page_size is not None:
+            query["Limit"] = page_size
+        return self._pages(query)
+
+    def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
+        """See `EventStore.oldest_first`."""
+        query = self._query(stream, consistent=consistent)
+        query["KeyConditionExpression"] = "#stream = :stream AND version > :after"
+        query["ExpressionAttributeValues"] = {":stream": {"S": stream}, ":after": {"N": f"{after}.5"}}
+        return (item for item in self._pages(query) if isinstance(item, Commit))
+
+    def save_snapshot(self, snapshot: Snapshot) -> bool:
+        """See `EventStore.save_snapshot`."""
+        check_stream_name(snapshot.stream)
+        item = snapshot_to_item(snapshot)
+        try:
+            with passing_errors_named():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(#schema) OR #schema <> :schema",
+                    ExpressionAttributeNames={"#schema": "schema"},
+                    ExpressionAttributeValues={":schema": item["schema"]},
+                )
+        except ClientError as error:
+            if code_of(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def _query(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:
+        check_stream_name(stream)
+        return {
+            "TableName": self._table,
+            "KeyConditionExpression": "#stream = :stream",
+            "ExpressionAttributeNames": {"#stream": "stream"},
+            "ExpressionAttributeValues": {":stream": {"S": stream}},
+            "ConsistentRead": consistent,
+        }
+
+    def _pages(self, query: QueryInputTypeDef) -> Iterator[Item]:
+        """Follow every page: a page ends at 1 MB, and a stream does not."""
+        while True:
+            with passing_errors_named():
+                page = self._client.query(**query)
+            for item in page["Items"]:
+                yield item_to_commit_or_snapshot(item)
+            if "LastEvaluatedKey" not in page:
+                return
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            query.pop("Limit", None)  # The first page was a guess at what the reader needs; it was not enough.
+
+
+def _refused_by(error: ClientError) -> Commit | None:
+    """Return the commit that a refused put ran into; raise what is no refusal."""
+    if code_of(error) != "ConditionalCheckFailedException":
+        raise error
+    item = error.response.get("Item")
+    there = item_to_commit_or_snapshot(item) if item else None
+    return there if isinstance(there, Commit) else None

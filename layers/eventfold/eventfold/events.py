@@ -1,0 +1,116 @@
+"""Events and their stored form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypedDict
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from eventfold.errors import UnknownEventError, UnstableEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from eventfold.commit import Commit
+
+
+class StoredEvent(TypedDict):
+    """One event as the table has it: its name, its schema version, its fields as JSON."""
+
+    type: str
+    v: int
+    data: dict[str, JsonValue]
+
+
+class Event(BaseModel):
+    """A fact: immutable, named in the past tense.
+
+    `name` and `version` become the stored format. They never follow a rename of the class:
+
+        class UserCreated(Event, name="UserCreated", version=2): ...
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    event_name: ClassVar[str]
+    event_version: ClassVar[int]
+
+    def __init_subclass__(cls, *, name: str = "", version: int = 1) -> None:
+        """Take the stored name and version from the class statement."""
+        if not name or version < 1:
+            raise TypeError(f'{cls.__name__} needs a stored name: class {cls.__name__}(Event, name="...")')
+        cls.event_name = name
+        cls.event_version = version
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded[E: Event]:
+    """An event with what the store knows of it."""
+
+    stream: str
+    version: int
+    event: E
+    at: datetime
+    commit_id: str
+    meta: Mapping[str, str]
+
+
+class Codec[E: Event]:
+    """The event types of one aggregate, registered once, and their JSON form in and out."""
+
+    def __init__(self, *types: type[E]) -> None:
+        self._types: dict[tuple[str, int], type[E]] = {}
+        for type_ in types:
+            key = (type_.event_name, type_.event_version)
+            if key in self._types:
+                raise TypeError(f"two events are stored as {key[0]!r} version {key[1]}")
+            self._types[key] = type_
+
+    def encode(self, event: E) -> StoredEvent:
+        """Return the stored form.
+
+        Raises:
+            UnstableEventError: the type is not registered, or reading the stored form back would not
+                give an equal event (a `Decimal | str` field holding a Decimal, say). What can't be
+                read back must not be written.
+        """
+        key = (event.event_name, event.event_version)
+        if self._types.get(key) is not type(event):
+            raise UnstableEventError(f"{type(event).__name__} is not one of this aggregate's events")
+        data = event.model_dump(mode="json")
+        if self._types[key].model_validate(data) != event:
+            raise UnstableEventError(f"{key[0]} version {key[1]} does not survive its round trip through JSON")
+        return {"type": key[0], "v": key[1], "data": data}
+
+    def decode(self, stored: StoredEvent, *, stream: str, version: int) -> E:
+        """Return the typed event.
+
+        Raises:
+            UnknownEventError: names the stream and version whose type or data is not known.
+        """
+        type_ = self._types.get((stored["type"], stored["v"]))
+        if type_ is None:
+            raise UnknownEventError(stream, version, f"no event {stored['type']!r} version {stored['v']} is registered")
+        try:
+            return type_.model_validate(stored["data"])
+        except ValidationError as error:
+            # The message of a ValidationError quotes the data, which may be personal: name the fields alone.
+            fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
+            reason = f"{stored['type']} version {stored['v']} does not fit its model at: {fields}"
+            raise UnknownEventError(stream, version, reason) from None
+
+    def recorded(self, commit: Commit) -> list[Recorded[E]]:
+        """Return a commit's events, typed, each with its own version."""
+        return [
+            Recorded(
+                stream=commit.stream,
+                version=version,
+                event=self.decode(stored, stream=commit.stream, version=version),
+                at=commit.at,
+                commit_id=commit.id,
+                meta=commit.meta,
+            )
+            for version, stored in enumerate(commit.events, start=commit.version)
+        ]

@@ -1,0 +1,172 @@
+"""Command handling: load, decide, append; again, a bounded number of times, when a race is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from eventfold.commit import Commit, CommitRef
+from eventfold.errors import (
+    IdempotencyKeyReusedError,
+    PreconditionFailedError,
+    TooManyConflictsError,
+    VersionConflictError,
+)
+from eventfold.events import Event
+from eventfold.loading import Loaded, apply, load
+from eventfold.snapshots import DEFAULT_INTERVAL, crosses_boundary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from eventfold.decider import Command, Decider
+    from eventfold.store import EventStore
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What comes with a command besides the command.
+
+    `key` is the caller's idempotency key. `expected_version` runs the command at that version or not at
+    all. `meta` is stored with the commit: correlation id, causation id, actor.
+    """
+
+    key: str | None = None
+    expected_version: int | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command.
+
+    `version` is the aggregate's version after it. `appended` counts its new events, 0 when there was
+    nothing to do or when this is a repeat. `conflicts` counts the races lost on the way.
+    """
+
+    version: int
+    appended: int = 0
+    conflicts: int = 0
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Full jitter, in seconds: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/."""
+
+    attempts: int = 8
+    base: float = 0.01
+    cap: float = 0.32
+
+    def wait(self, attempt: int) -> None:
+        """Sleep before the attempt that follows number `attempt`, counted from 0."""
+        time.sleep(random.uniform(0, min(self.cap, self.base * 2**attempt)))  # noqa: S311 - jitter, not a secret
+
+
+def utc_now() -> datetime:
+    """Return the time now, in UTC."""
+    return datetime.now(UTC)
+
+
+class CommandHandler[C: Command, S: BaseModel, E: Event]:
+    """Runs commands against one kind of aggregate.
+
+    One read and one write a command; no write where nothing happens. A lost race costs one write more: the
+    commit that won comes back with the refusal, is folded in, and the command is decided again.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        decider: Decider[C, S, E],
+        *,
+        snapshot_every: int = DEFAULT_INTERVAL,
+        backoff: Backoff | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._decider = decider
+        self._snapshot_every = snapshot_every
+        self._backoff = backoff or Backoff()
+        self._clock = clock
+
+    def handle(self, id_: str, command: C, request: Request | None = None) -> Outcome:
+        """Run one command on one aggregate.
+
+        Raises:
+            PreconditionFailedError: the aggregate is not at the expected version.
+            IdempotencyKeyReusedError: the key belongs to another command.
+            TooManyConflictsError: each attempt lost its race.
+            InvalidCommitError, UnreadableStreamError, StoreUnavailableError: see there.
+            Exception: whatever the domain's `decide` raises to refuse the command.
+        """
+        request = request or Request()
+        loaded = load(self._store, self._decider, self._decider.stream(id_), page_size=self._snapshot_every + 14)
+        ref = _ref(command, request)
+        for attempt in range(self._backoff.attempts):
+            if (earlier := _find(loaded, ref)) is not None:
+                return Outcome(earlier.version, conflicts=attempt, repeated=True)
+            if request.expected_version not in (None, loaded.version):
+                raise PreconditionFailedError(loaded.stream, request.expected_version, loaded.version)
+            events = self._decider.decide(command, loaded.state)
+            if not events:
+                return Outcome(loaded.version, conflicts=attempt)
+            commit = self._commit(loaded, events, ref, request)
+            try:
+                self._store.append(commit, after=loaded.head)
+            except VersionConflictError as conflict:
+                self._backoff.wait(attempt)
+                loaded = self._catch_up(loaded, conflict)
+            else:
+                return Outcome(commit.last_version, len(commit.events), conflicts=attempt)
+        raise TooManyConflictsError(loaded.stream, self._backoff.attempts)
+
+    def _commit(self, loaded: Loaded[S], events: Sequence[E], ref: CommitRef, request: Request) -> Commit:
+        first, last = loaded.version + 1, loaded.version + len(events)
+        now = self._clock()
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return Commit(
+            stream=loaded.stream,
+            version=first,
+            events=tuple(map(self._decider.codec.encode, events)),
+            id=ref.id,
+            # Clocks of two writers differ; a stream's own time never runs backwards.
+            at=max(now, loaded.at) if loaded.at else now,
+            meta=request.meta,
+            digest=ref.digest,
+            snapshot_due=crosses_boundary(first, last, self._snapshot_every),
+        )
+
+    def _catch_up(self, loaded: Loaded[S], conflict: VersionConflictError) -> Loaded[S]:
+        if conflict.winner is not None:
+            return apply(self._decider, loaded, conflict.winner)
+        for commit in self._store.oldest_first(loaded.stream, after=loaded.version):
+            loaded = apply(self._decider, loaded, commit)
+        return loaded
+
+
+def _ref(command: Command, request: Request) -> CommitRef:
+    """Name the commit: by the caller's key, with a digest of what was asked for and by whom."""
+    if request.key is None:
+        return CommitRef(str(uuid.uuid4()), 0, "")
+    asked = "\n".join((type(command).__name__, request.meta.get("actor", ""), command.model_dump_json()))
+    return CommitRef(request.key, 0, hashlib.sha256(asked.encode()).hexdigest()[:16])
+
+
+def _find(loaded: Loaded[BaseModel], ref: CommitRef) -> CommitRef | None:
+    """Return the commit that this key made before, if it did.
+
+    Raises:
+        IdempotencyKeyReusedError: it was made by another command.
+    """
+    earlier = next((known for known in loaded.refs if known.id == ref.id), None)
+    if earlier is not None and earlier.digest != ref.digest:
+        raise IdempotencyKeyReusedError(loaded.stream)
+    return earlier
