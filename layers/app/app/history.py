@@ -11,9 +11,8 @@ from app.users import USERS, UserNotFoundError
 from eventfold import load, load_at, load_version, read_events
 
 if TYPE_CHECKING:
-    from app.users import UserEvent
+    from app.users import User, UserEvent
     from eventfold import EventStore, Loaded, Recorded
-    from app.users import User
 
 
 class AuditEntry(BaseModel, frozen=True):

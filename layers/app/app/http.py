@@ -16,9 +16,10 @@ from app.telemetry import logger
 from eventfold import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from pydantic import JsonValue
 
 MAX_BODY_BYTES = 64 * 1024
 """Far above any command here, far below what an event item holds."""
@@ -47,7 +48,7 @@ class Api(APIGatewayHttpResolver):
         super().__init__(enable_validation=True, json_body_deserializer=_read_json)
         self.exception_handler(Exception)(answer)
 
-    def resolve(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Each log line in between carries its correlation id."""
         headers = event.get("headers") or {}
         sent = headers.get("x-correlation-id", "")
@@ -55,7 +56,7 @@ class Api(APIGatewayHttpResolver):
         logger.set_correlation_id(correlation_id)
         try:
             _check_body(event)
-            response: dict[str, Any] = super().resolve(event, context)
+            response: dict[str, Any] = super().resolve(dict(event), context)
         except RequestError as error:
             problem = answer(error)
             headers = {"Content-Type": problem.content_type}
@@ -114,25 +115,27 @@ def _expected_version(if_match: str | None) -> int | None:
     return int(match[1])
 
 
-def _check_body(event: dict[str, Any]) -> None:
+def _check_body(event: Mapping[str, Any]) -> None:
     """Refuse a body that is too large, or not JSON by its type."""
     body = event.get("body") or ""
     if len(body) > MAX_BODY_BYTES * 4 / 3 or len(body.encode(errors="replace")) > MAX_BODY_BYTES * 4 / 3:
         raise RequestError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {MAX_BODY_BYTES // 1024} KB.",
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"A body has at most {MAX_BODY_BYTES // 1024} KB.",
         )
     content_type = (event.get("headers") or {}).get("content-type", "application/json")
     if body and content_type.partition(";")[0].strip().lower() != "application/json":
         raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A body is sent as application/json.")
 
 
-def _read_json(text: str) -> JsonValue:
+def _read_json(text: str) -> dict[Any, Any]:
     """Parse a body; unlike the standard library's parser this one refuses NaN, and depth instead of crashing.
 
     Raises:
         RequestError: it is not JSON.
     """
     try:
-        return from_json(text, allow_inf_nan=False)
+        body: dict[Any, Any] = from_json(text, allow_inf_nan=False)  # Or a list, or a string: validation comes next.
     except ValueError as error:
         raise RequestError(HTTPStatus.BAD_REQUEST, "The body is not JSON.") from error
+    return body

@@ -98,7 +98,10 @@ class Commit:
     def is_same(self, other: Commit) -> bool:
         """Whether both were made by one and the same command: written twice, it is one commit."""
         return (self.stream, self.version, self.id, self.digest) == (
-            other.stream, other.version, other.id, other.digest,
+            other.stream,
+            other.version,
+            other.id,
+            other.digest,
         )
 
     @property

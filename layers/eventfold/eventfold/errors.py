@@ -1,19 +1,19 @@
 """Everything eventfold raises.
 
-    EventfoldError
-    ├── InvalidCommitError            refused before any call
-    │   ├── InvalidStreamNameError
-    │   ├── VersionOutOfLineError
-    │   ├── UnstableEventError
-    │   └── ItemTooLargeError
-    ├── VersionConflictError          somebody else's commit has that version
-    ├── TooManyConflictsError         the race was lost at every attempt
-    ├── PreconditionFailedError       the stream is not at the version the caller named
-    ├── IdempotencyKeyReusedError     the key came back with another command
-    ├── UnreadableStreamError         what is stored can't be understood
-    │   ├── UnknownEventError
-    │   └── BrokenStreamError
-    └── StoreUnavailableError         throttled or out of reach: safe to try again
+EventfoldError
+├── InvalidCommitError            refused before any call
+│   ├── InvalidStreamNameError
+│   ├── VersionOutOfLineError
+│   ├── UnstableEventError
+│   └── ItemTooLargeError
+├── VersionConflictError          somebody else's commit has that version
+├── TooManyConflictsError         the race was lost at every attempt
+├── PreconditionFailedError       the stream is not at the version the caller named
+├── IdempotencyKeyReusedError     the key came back with another command
+├── UnreadableStreamError         what is stored can't be understood
+│   ├── UnknownEventError
+│   └── BrokenStreamError
+└── StoreUnavailableError         throttled or out of reach: safe to try again
 """
 
 from __future__ import annotations

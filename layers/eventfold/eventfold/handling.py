@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from eventfold.decider import Command, Decider
     from eventfold.store import EventStore
 
+_RACES_BEFORE_READING = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -123,7 +125,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
                 self._store.append(commit, after=loaded.head)
             except VersionConflictError as conflict:
                 self._backoff.wait(attempt)
-                loaded = self._catch_up(loaded, conflict)
+                loaded = self._catch_up(loaded, conflict, attempt)
             else:
                 return Outcome(commit.last_version, len(commit.events), conflicts=attempt)
         raise TooManyConflictsError(loaded.stream, self._backoff.attempts)
@@ -144,8 +146,9 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             snapshot_due=crosses_boundary(first, last, self._snapshot_every),
         )
 
-    def _catch_up(self, loaded: Loaded[S], conflict: VersionConflictError) -> Loaded[S]:
-        if conflict.winner is not None:
+    def _catch_up(self, loaded: Loaded[S], conflict: VersionConflictError, attempt: int) -> Loaded[S]:
+        """Fold in the winner; from the third lost race on, whatever else came: one read saves several lost writes."""
+        if conflict.winner is not None and attempt < _RACES_BEFORE_READING:
             return apply(self._decider, loaded, conflict.winner)
         for commit in self._store.oldest_first(loaded.stream, after=loaded.version):
             loaded = apply(self._decider, loaded, commit)

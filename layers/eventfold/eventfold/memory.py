@@ -1,4 +1,4 @@
-"""The event store in memory: for tests and for trying a domain out. Safe for threads."""
+"""The stores in memory: for tests and for trying a domain out. Safe for threads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.errors import VersionConflictError
+from eventfold.items import commit_to_item
+from eventfold.projections import Row, RowConflictError
 from eventfold.store import Item, already_appended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class MemoryEventStore:
@@ -23,6 +25,7 @@ class MemoryEventStore:
     def append(self, commit: Commit, *, after: Head | None) -> None:
         """See `EventStore.append`."""
         check_commit(commit, after)
+        commit_to_item(commit)  # Refuses what would not fit an item.
         if after is None and already_appended(self, commit):
             return
         with self._lock:
@@ -58,5 +61,36 @@ class MemoryEventStore:
             return True
 
     def _sorted(self, stream: str) -> list[tuple[float, Item]]:
+        check_stream_name(stream)
         with self._lock:
             return sorted(self._streams.get(stream, {}).items(), key=lambda pair: pair[0])
+
+
+class MemoryRowStore:
+    """Keeps the contract of `RowStore` without durability."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], Row] = {}
+        self._lock = Lock()
+
+    def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        """See `RowStore.get`."""
+        return {stream: row for stream in streams if (row := self._rows.get((projection, stream))) is not None}
+
+    def put(self, projection: str, row: Row, *, replaces: int) -> None:
+        """See `RowStore.put`."""
+        key = (projection, row.stream)
+        with self._lock:
+            there = self._rows.get(key)
+            if (there.version if there else 0) != replaces:
+                raise RowConflictError(f"{projection}: {row.stream!r} is not at version {replaces}")
+            self._rows[key] = row
+
+    def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
+        """See `RowStore.listed`."""
+        rows = [
+            (row.sort, row)
+            for (name, _), row in self._rows.items()
+            if name == projection and row.sort is not None and row.sort.startswith(prefix) and row.sort > (after or "")
+        ]
+        return [row for _, row in sorted(rows, key=lambda pair: pair[0])][:limit]

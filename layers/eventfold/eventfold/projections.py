@@ -109,9 +109,7 @@ class ProjectionRunner:
         self._rows = rows
         self._attempts = attempts
 
-    def run[R: BaseModel, E: Event](
-        self, projection: Projection[R, E], commits: Iterable[Commit]
-    ) -> BatchResult:
+    def run[R: BaseModel, E: Event](self, projection: Projection[R, E], commits: Iterable[Commit]) -> BatchResult:
         """Apply commits in any order, any number of times. One stream's failure leaves the others alone.
 
         Raises:

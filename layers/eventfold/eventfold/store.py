@@ -69,3 +69,10 @@ def already_appended(store: EventStore, commit: Commit) -> bool:
     if last < commit.version - 1:
         raise VersionOutOfLineError(f"stream {commit.stream!r} ends at {last}: version {commit.version} leaves a gap")
     return False
+
+
+def end_of(store: EventStore, stream: str) -> Head:
+    """Return where the stream ends now, read consistently. One request."""
+    for item in store.newest_first(stream, page_size=1):
+        return item.head if isinstance(item, Commit) else Head(stream, item.version)
+    return Head(stream, 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventfold.commit import Commit
-from eventfold.dynamodb.items import item_to_commit_or_snapshot
+from eventfold.items import item_to_commit_or_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -39,9 +39,13 @@ def create_client(*, connect_timeout: float = 1, read_timeout: float = 2, attemp
     botocore's defaults wait 60 s for an answer, longer than any function here may run. Region and endpoint
     come from the environment, as AWS's own tools take them.
     """
-    retries = {"mode": "standard", "total_max_attempts": attempts}
-    config = Config(connect_timeout=connect_timeout, read_timeout=read_timeout, retries=retries)  # type: ignore[arg-type] # a plain dict for a TypedDict
-    return boto3.client("dynamodb", config=config)
+    config = Config(
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+    )
+    client: DynamoDBClient = boto3.client("dynamodb", config=config)
+    return client
 
 
 def code_of(error: ClientError) -> str:

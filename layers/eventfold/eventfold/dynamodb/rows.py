@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef, QueryInputTypeDef
 
 INDEX = "by_sort"
 
@@ -60,14 +60,18 @@ class DynamoDBRowStore:
         if row.sort is not None:
             item["shard"] = {"S": f"{projection}#{zlib.crc32(row.stream.encode()) % self._shards}"}
             item["sort"] = {"S": row.sort}
+        put: PutItemInputTypeDef = {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": "attribute_not_exists(#version)",
+            "ExpressionAttributeNames": {"#version": "version"},
+        }
+        if replaces:
+            put["ConditionExpression"] = "#version = :replaces"
+            put["ExpressionAttributeValues"] = {":replaces": {"N": str(replaces)}}
         try:
             with passing_errors_named():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression="version = :replaces" if replaces else "attribute_not_exists(version)",
-                    **({"ExpressionAttributeValues": {":replaces": {"N": str(replaces)}}} if replaces else {}),
-                )
+                self._client.put_item(**put)
         except ClientError as error:
             if code_of(error) == "ConditionalCheckFailedException":
                 raise RowConflictError(f"{projection}: {row.stream!r} is not at version {replaces}") from error
@@ -88,7 +92,8 @@ class DynamoDBRowStore:
                     RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}},
                 )
             items += answer["Responses"].get(self._table, [])
-            keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys")
+            left = answer.get("UnprocessedKeys", {}).get(self._table)
+            keys = left["Keys"] if left else None
             if not keys:
                 return [_row(item) for item in items]
         raise StoreUnavailableError("BatchGetItem left keys unprocessed")
@@ -97,7 +102,9 @@ class DynamoDBRowStore:
         query: QueryInputTypeDef = {
             "TableName": self._table,
             "IndexName": INDEX,
-            "KeyConditionExpression": "shard = :shard AND sort BETWEEN :low AND :high",
+            # `shard` is one of DynamoDB's reserved words.
+            "KeyConditionExpression": "#shard = :shard AND #sort BETWEEN :low AND :high",
+            "ExpressionAttributeNames": {"#shard": "shard", "#sort": "sort"},
             "ExpressionAttributeValues": {":shard": {"S": shard}, ":low": {"S": low}, ":high": {"S": high}},
             "Limit": limit,
         }

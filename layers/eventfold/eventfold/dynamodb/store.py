@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.dynamodb.client import code_of, passing_errors_named
-from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
 from eventfold.errors import VersionConflictError
+from eventfold.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
 from eventfold.store import Item, already_appended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
@@ -113,6 +113,6 @@ def _refused_by(error: ClientError) -> Commit | None:
     """Return the commit that a refused put ran into; raise what is no refusal."""
     if code_of(error) != "ConditionalCheckFailedException":
         raise error
-    item = error.response.get("Item")
-    there = item_to_commit_or_snapshot(item) if item else None
+    response: Mapping[str, Any] = error.response
+    there = item_to_commit_or_snapshot(response["Item"]) if "Item" in response else None
     return there if isinstance(there, Commit) else None

@@ -1,0 +1,192 @@
+"""What every event store must do. Whoever writes another adapter runs this against it.
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def store(self) -> EventStore:
+            return MyStore()
+
+Each test works on a stream of its own, so one store may serve them all.
+"""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from eventfold.commit import Commit, CommitRef, Head, Snapshot
+from eventfold.errors import (
+    InvalidCommitError,
+    InvalidStreamNameError,
+    ItemTooLargeError,
+    VersionConflictError,
+    VersionOutOfLineError,
+)
+from eventfold.store import EventStore, end_of
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+
+
+def commit(stream: str, version: int, events: int = 1, text: str = "é\0\U0001f600", **more: object) -> Commit:
+    """Return a commit that needs no domain."""
+    stored = tuple({"type": "Happened", "v": 1, "data": {"n": version + n, "text": text}} for n in range(events))
+    made = Commit(stream, version, stored, str(uuid.uuid4()), AT + timedelta(seconds=version))  # type: ignore[arg-type] # a literal for a TypedDict
+    return replace(made, **more)  # type: ignore[arg-type] # any field by name
+
+
+class StoreContract:
+    """Subclass it, and give it a `store` fixture."""
+
+    @pytest.fixture
+    def store(self) -> EventStore:
+        """Return the store under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def stream(self) -> str:
+        """Return a stream nobody has used."""
+        return f"thing-{uuid.uuid4()}"
+
+    def fill(self, store: EventStore, stream: str, *sizes: int) -> list[Commit]:
+        """Append commits of these numbers of events."""
+        commits: list[Commit] = []
+        head = Head(stream, 0)
+        for size in sizes:
+            commits.append(commit(stream, head.version + 1, size))
+            store.append(commits[-1], after=head)
+            head = commits[-1].head
+        return commits
+
+    def test_an_empty_stream_reads_as_nothing(self, store: EventStore, stream: str) -> None:
+        assert list(store.newest_first(stream)) == []
+        assert list(store.oldest_first(stream)) == []
+        assert end_of(store, stream) == Head(stream, 0)
+
+    def test_commits_come_back_as_they_were_in_both_orders(self, store: EventStore, stream: str) -> None:
+        meta = {"correlation_id": "c", "causation_id": "b", "actor": "ä"}
+        first = commit(stream, 1, 3, meta=meta, digest="d", snapshot_due=True)
+        store.append(first, after=Head(stream, 0))
+        second = commit(stream, 4)
+        store.append(second, after=first.head)
+        assert list(store.oldest_first(stream)) == [first, second]
+        assert list(store.newest_first(stream)) == [second, first]
+        assert end_of(store, stream) == Head(stream, 4)
+
+    def test_a_taken_version_is_a_conflict_that_names_the_winner(self, store: EventStore, stream: str) -> None:
+        (winner,) = self.fill(store, stream, 2)
+        with pytest.raises(VersionConflictError) as caught:
+            store.append(commit(stream, 1), after=Head(stream, 0))
+        assert caught.value.winner == winner
+        assert list(store.oldest_first(stream)) == [winner]
+
+    def test_the_same_commit_twice_is_stored_once(self, store: EventStore, stream: str) -> None:
+        one, _ = self.fill(store, stream, 1, 1)
+        store.append(one, after=Head(stream, 0))
+        assert [c.version for c in store.oldest_first(stream)] == [1, 2]
+
+    def test_the_same_id_with_another_digest_is_a_conflict(self, store: EventStore, stream: str) -> None:
+        (one,) = self.fill(store, stream, 1)
+        with pytest.raises(VersionConflictError):
+            store.append(replace(one, digest="other"), after=Head(stream, 0))
+
+    def test_a_commit_out_of_line_is_refused(self, store: EventStore, stream: str) -> None:
+        (one,) = self.fill(store, stream, 2)
+        for version, after in ((2, one.head), (4, one.head), (0, one.head), (3, Head("thing-other", 2))):
+            with pytest.raises(VersionOutOfLineError):
+                store.append(commit(stream, version), after=after)
+        assert list(store.oldest_first(stream)) == [one]
+
+    def test_a_blind_append_neither_overlaps_nor_leaves_a_gap(self, store: EventStore, stream: str) -> None:
+        one, two = self.fill(store, stream, 3, 1)
+        with pytest.raises(VersionOutOfLineError):
+            store.append(commit(stream, 6), after=None)
+        for version in (1, 2, 3, 4):
+            with pytest.raises(VersionConflictError):
+                store.append(commit(stream, version), after=None)
+        store.append(one, after=None)
+        five = commit(stream, 5)
+        store.append(five, after=None)
+        store.append(five, after=None)
+        assert list(store.oldest_first(stream)) == [one, two, five]
+
+    def test_a_blind_append_starts_a_stream_and_follows_a_snapshot(self, store: EventStore, stream: str) -> None:
+        one = commit(stream, 1)
+        store.append(one, after=None)
+        store.save_snapshot(Snapshot(stream, 1, "s", "{}", AT))
+        store.append(commit(stream, 2), after=None)
+        store.append(one, after=None)
+        assert [c.version for c in store.oldest_first(stream)] == [1, 2]
+
+    @pytest.mark.parametrize("name", ["", "-", "thing-", "-1", "nodash", "thing-" + "x" * 2043])
+    def test_an_improper_stream_name_is_refused(self, store: EventStore, name: str) -> None:
+        with pytest.raises(InvalidStreamNameError):
+            store.append(commit(name, 1), after=Head(name, 0))
+        with pytest.raises(InvalidStreamNameError):
+            list(store.newest_first(name))
+
+    def test_a_commit_of_nothing_is_refused(self, store: EventStore, stream: str) -> None:
+        for bad in (
+            commit(stream, 1, 0),
+            commit(stream, 1, id=""),
+            commit(stream, 1, at=AT.replace(tzinfo=None)),
+        ):
+            with pytest.raises(InvalidCommitError):
+                store.append(bad, after=Head(stream, 0))
+
+    def test_a_commit_over_400_kb_is_refused(self, store: EventStore, stream: str) -> None:
+        large = commit(stream, 1, text="x" * 410_000)
+        with pytest.raises(ItemTooLargeError):
+            store.append(large, after=Head(stream, 0))
+        assert end_of(store, stream) == Head(stream, 0)
+
+    def test_a_stream_over_1_mb_reads_back_whole(self, store: EventStore, stream: str) -> None:
+        text = "x" * 150_000
+        head = Head(stream, 0)
+        for version in range(1, 13):
+            store.append(commit(stream, version, text=text), after=head)
+            head = Head(stream, version)
+        assert [c.version for c in store.oldest_first(stream)] == list(range(1, 13))
+        assert [i.version for i in store.newest_first(stream)] == list(range(12, 0, -1))
+        assert [i.version for i in store.newest_first(stream, page_size=2)] == list(range(12, 0, -1))
+
+    def test_reading_can_start_anywhere(self, store: EventStore, stream: str) -> None:
+        self.fill(store, stream, 1, 2, 3, 1)
+        assert [c.version for c in store.oldest_first(stream, after=3)] == [4, 7]
+        assert [c.version for c in store.oldest_first(stream, after=4)] == [7]
+        assert [c.version for c in store.oldest_first(stream, after=7)] == []
+        assert [i.version for i in store.newest_first(stream, upto=3)] == [2, 1]
+        assert [i.version for i in store.newest_first(stream, upto=4)] == [4, 2, 1]
+
+    def test_a_snapshot_lies_between_what_it_covers_and_what_follows(self, store: EventStore, stream: str) -> None:
+        one, two, three = self.fill(store, stream, 1, 2, 1)
+        snapshot = Snapshot(stream, 3, "s1", '{"a":1}', AT, (CommitRef("k", 1, "d"),))
+        assert store.save_snapshot(snapshot)
+        assert list(store.newest_first(stream)) == [three, snapshot, two, one]
+        assert list(store.newest_first(stream, upto=3)) == [snapshot, two, one]
+        assert list(store.newest_first(stream, upto=2)) == [two, one]
+        assert list(store.oldest_first(stream)) == [one, two, three]
+
+    def test_a_snapshot_is_kept_once_for_a_schema(self, store: EventStore, stream: str) -> None:
+        self.fill(store, stream, 1)
+        assert store.save_snapshot(Snapshot(stream, 1, "s1", "1", AT))
+        assert not store.save_snapshot(Snapshot(stream, 1, "s1", "2", AT))
+        assert store.save_snapshot(Snapshot(stream, 1, "s2", "3", AT))
+        assert next(store.newest_first(stream)) == Snapshot(stream, 1, "s2", "3", AT)
+
+    def test_of_many_writers_at_one_version_exactly_one_wins(self, store: EventStore, stream: str) -> None:
+        commits = [commit(stream, 1) for _ in range(8)]
+
+        def append(one: Commit) -> bool:
+            try:
+                store.append(one, after=Head(stream, 0))
+            except VersionConflictError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            won = [one for one, success in zip(commits, pool.map(append, commits), strict=True) if success]
+        assert list(store.oldest_first(stream)) == won
+        assert len(won) == 1

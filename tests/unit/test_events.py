@@ -1,0 +1,164 @@
+"""Events and their stored form."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from eventfold import Codec, Commit, Event
+from eventfold.errors import BrokenStreamError, UnknownEventError, UnstableEventError
+from eventfold.items import commit_to_item, item_to_commit_or_snapshot
+
+if TYPE_CHECKING:
+    from eventfold import StoredEvent
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+
+
+class Money(BaseModel, frozen=True):
+    amount: Decimal
+    currency: str
+
+
+class Paid(Event, name="Paid", version=3):
+    id: UUID
+    at: datetime
+    day: date
+    price: Money
+    lines: tuple[Money, ...]
+    ratio: float
+    note: str | None = None
+
+
+class Vague(Event, name="Vague", version=1):
+    value: Decimal | str
+
+
+money = st.builds(Money, amount=st.decimals(allow_nan=False, allow_infinity=False), currency=st.text())
+zones = st.builds(timezone, st.integers(-14 * 60, 14 * 60).map(lambda minutes: timedelta(minutes=minutes)))
+paid = st.builds(
+    Paid,
+    id=st.uuids(),
+    at=st.datetimes(timezones=zones | st.none()),
+    day=st.dates(),
+    price=money,
+    lines=st.lists(money, max_size=3).map(tuple),
+    ratio=st.floats(allow_nan=False, allow_infinity=False),
+    note=st.none() | st.text(),
+)
+
+
+def through_an_item(stored: StoredEvent) -> StoredEvent:
+    """Store an event and read it back, all the way to DynamoDB's own form."""
+    item = commit_to_item(Commit("thing-1", 1, (stored,), "id", AT))
+    back = item_to_commit_or_snapshot(item)
+    assert isinstance(back, Commit)
+    return back.events[0]
+
+
+@given(paid)
+def test_every_field_survives_the_round_trip_exactly(event: Paid) -> None:
+    codec = Codec(Paid)
+    back = codec.decode(through_an_item(codec.encode(event)), stream="thing-1", version=1)
+    assert back == event
+    assert repr(back.price.amount) == repr(event.price.amount)
+    assert back.at.utcoffset() == event.at.utcoffset()
+
+
+def test_the_stored_form_has_the_stable_name_and_version() -> None:
+    class Renamed(Event, name="Old", version=2):
+        x: int
+
+    assert Codec(Renamed).encode(Renamed(x=1)) == {"type": "Old", "v": 2, "data": {"x": 1}}
+
+
+def test_events_are_immutable_and_take_no_unknown_field() -> None:
+    event = Vague(value="a")
+    with pytest.raises(ValidationError):
+        event.value = "b"
+    with pytest.raises(ValidationError):
+        Vague.model_validate({"value": "a", "other": 1})
+
+
+def test_an_event_that_would_come_back_different_is_not_stored() -> None:
+    with pytest.raises(UnstableEventError, match="Vague version 1"):
+        Codec(Vague).encode(Vague(value=Decimal("1.10")))
+    assert Codec(Vague).encode(Vague(value="1.10"))["data"] == {"value": "1.10"}
+
+
+def test_an_event_of_another_aggregate_is_not_stored() -> None:
+    codec: Codec[Event] = Codec(Paid)
+    with pytest.raises(UnstableEventError, match="Vague"):
+        codec.encode(Vague(value="a"))
+
+
+def test_a_class_without_a_stored_name_is_refused() -> None:
+    with pytest.raises(TypeError, match="stored name"):
+
+        class Nameless(Event):
+            pass
+
+
+def test_two_classes_with_one_stored_name_are_refused() -> None:
+    class Again(Event, name="Vague", version=1):
+        pass
+
+    with pytest.raises(TypeError, match="'Vague' version 1"):
+        Codec(Vague, Again)
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ({"type": "Gone", "v": 1, "data": {}}, "no event 'Gone' version 1"),
+        ({"type": "Vague", "v": 9, "data": {"value": "a"}}, "no event 'Vague' version 9"),
+        ({"type": "Vague", "v": 1, "data": {"valeu": "secret"}}, "value, valeu"),
+    ],
+)
+def test_an_unknown_event_names_its_stream_and_version_and_not_its_data(stored: StoredEvent, reason: str) -> None:
+    with pytest.raises(UnknownEventError) as caught:
+        Codec(Vague).decode(stored, stream="thing-7", version=42)
+    assert (caught.value.stream, caught.value.version) == ("thing-7", 42)
+    assert "stream 'thing-7', version 42" in str(caught.value)
+    assert reason in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"events": {"S": "not json"}},
+        {"events": {"S": '[{"type": "Vague"}]'}},
+        {"at": {"N": "9" * 30}},
+        {"at": {"S": "today"}},
+        {"commit": {"N": "1"}},
+        {"meta": {"S": "[]"}},
+    ],
+)
+def test_an_item_that_is_no_commit_names_its_stream_and_version(broken: dict[str, dict[str, str]]) -> None:
+    item = commit_to_item(Commit("thing-7", 42, (Codec(Vague).encode(Vague(value="secret")),), "id", AT))
+    with pytest.raises(BrokenStreamError, match=r"stream 'thing-7', version 42") as caught:
+        item_to_commit_or_snapshot({**item, **broken})
+    assert "secret" not in str(caught.value)
+
+
+def test_the_events_of_a_commit_have_consecutive_versions() -> None:
+    codec = Codec(Vague)
+    stored = tuple(codec.encode(Vague(value=text)) for text in "abc")
+    commit = Commit("thing-1", 5, stored, "id", AT, {"actor": "me"})
+    recorded = codec.recorded(commit)
+    assert [(one.version, one.event.value) for one in recorded] == [(5, "a"), (6, "b"), (7, "c")]
+    assert {(one.commit_id, one.at, one.meta["actor"]) for one in recorded} == {("id", AT, "me")}
+
+
+def test_the_stored_form_is_plain_json() -> None:
+    item = commit_to_item(Commit("thing-1", 1, (Codec(Vague).encode(Vague(value="ä")),), "id", AT))
+    assert json.loads(item["events"]["S"]) == [{"type": "Vague", "v": 1, "data": {"value": "ä"}}]
