@@ -1,5 +1,6 @@
 """HTTP queries: read models, the audit trail, and the state at a version or time."""
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -10,6 +11,7 @@ from pydantic import AwareDatetime
 from app.directory import Page, User
 from app.history import AuditTrail, PastUser
 from app.http import Api, UserId, etag, json_response
+from app.problems import RequestError
 from app.telemetry import logger
 from app.wiring import directory, history
 
@@ -49,6 +51,8 @@ def get_state(
     at: Annotated[AwareDatetime | None, Query(description="A moment, as 2026-01-31T12:00:00Z.")] = None,
 ) -> PastUser:
     """Return a user as it was at a version or a moment, replayed; as it is now without either."""
+    if version is not None and at is not None:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "A state is asked for by version or by time, not by both.")
     return history().state(id_, version, at)
 
 

@@ -18,13 +18,13 @@ processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire
 
 def snapshot(record: DynamoDBRecord) -> None:
     """Snapshot the stream that a due commit belongs to, as far as it is now."""
-    commit = read_record(record.raw_event)
-    if commit is None or not commit.snapshot_due:
-        return
     try:
+        commit = read_record(record.raw_event)
+        if commit is None or not commit.snapshot_due:
+            return
         taken = take_snapshot(event_store(), DECIDERS[category_of(commit.stream)], commit.stream, commit.last_version)
     except Exception as error:
-        log_failure("snapshot failed", error, stream=commit.stream, version=commit.last_version)
+        log_failure("snapshot failed", error, item=record.raw_event["dynamodb"].get("Keys"))
         raise
     if taken:
         keys = {"stream": taken.stream, "version": taken.version}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_SORT_CHARACTERS = 200
 """Keeps a sort key within DynamoDB's 1,024 bytes: case folding can make a name longer."""
+MAX_SORT_BYTES = 1000
+"""What 200 characters and an id take at the most, and less than DynamoDB's 1,024 bytes."""
 
 
 class DirectoryRow(BaseModel, frozen=True):
@@ -123,6 +125,6 @@ def _read_cursor(cursor: str, prefix: str) -> str:
     except (binascii.Error, ValueError) as error:
         raise InvalidCursorError from error
     # All that a cursor can do is to name a place within the list that its caller may read anyway.
-    if not after.startswith(prefix) or f"\0{USERS.category}-" not in after:
+    if not after.startswith(prefix) or f"\0{USERS.category}-" not in after or len(after.encode()) > MAX_SORT_BYTES:
         raise InvalidCursorError
     return after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 64 * 1024
 """Far above any command here, far below what an event item holds."""
+_MAX_BASE64_CHARACTERS = (MAX_BODY_BYTES + 2) // 3 * 4
+JSON = "application/json"
 
 UserId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The user's id.")]
 IdempotencyKey = Annotated[
@@ -42,7 +45,7 @@ _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class Api(APIGatewayHttpResolver):
-    """Powertools' resolver with every exception answered as a problem, and bodies checked before they are read."""
+    """Powertools' resolver with every exception answered as a problem, and bodies checked before it reads them."""
 
     def __init__(self) -> None:
         super().__init__(enable_validation=True, json_body_deserializer=_read_json)
@@ -50,17 +53,23 @@ class Api(APIGatewayHttpResolver):
 
     def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Each log line in between carries its correlation id."""
-        headers = event.get("headers") or {}
+        headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         sent = headers.get("x-correlation-id", "")
         correlation_id = sent if _CORRELATION_ID.fullmatch(sent) else event["requestContext"]["requestId"]
         logger.set_correlation_id(correlation_id)
         try:
-            _check_body(event)
-            response: dict[str, Any] = super().resolve(dict(event), context)
+            body = _read_body(event, headers)
+            # From here on a body is text and JSON: Powertools would read it by a type that it compares by case.
+            headers["content-type"] = JSON
+            plain = {**event, "headers": headers, "body": body, "isBase64Encoded": False}
+            response: dict[str, Any] = super().resolve(plain, context)
         except RequestError as error:
             problem = answer(error)
-            headers = {"Content-Type": problem.content_type}
-            response = {"statusCode": problem.status_code, "headers": headers, "body": problem.body}
+            response = {
+                "statusCode": problem.status_code,
+                "headers": {"Content-Type": problem.content_type},
+                "body": problem.body,
+            }
         response["headers"]["X-Correlation-Id"] = correlation_id
         return response
 
@@ -98,7 +107,7 @@ def versioned(status: HTTPStatus, id_: str, version: int, **headers: str) -> Res
 
 def json_response[T: BaseModel](body: T, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response[T]:
     """Answer with a model as JSON and with headers."""
-    return Response(status, "application/json", body, dict(headers))
+    return Response(status, JSON, body, dict(headers))
 
 
 def etag(version: int) -> str:
@@ -115,17 +124,30 @@ def _expected_version(if_match: str | None) -> int | None:
     return int(match[1])
 
 
-def _check_body(event: Mapping[str, Any]) -> None:
-    """Refuse a body that is too large, or not JSON by its type."""
+def _read_body(event: Mapping[str, Any], headers: Mapping[str, str]) -> str:
+    """Return the body as text.
+
+    Raises:
+        RequestError: it is too large, no JSON by its type, or no UTF-8.
+    """
     body = event.get("body") or ""
-    if len(body) > MAX_BODY_BYTES * 4 / 3 or len(body.encode(errors="replace")) > MAX_BODY_BYTES * 4 / 3:
-        raise RequestError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"A body has at most {MAX_BODY_BYTES // 1024} KB.",
-        )
-    content_type = (event.get("headers") or {}).get("content-type", "application/json")
-    if body and content_type.partition(";")[0].strip().lower() != "application/json":
+    encoded = event.get("isBase64Encoded", False)
+    if len(body) > (_MAX_BASE64_CHARACTERS if encoded else MAX_BODY_BYTES):
+        raise _too_large()
+    if body and headers.get("content-type", JSON).partition(";")[0].strip().lower() != JSON:
         raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A body is sent as application/json.")
+    try:
+        raw = base64.b64decode(body, validate=True) if encoded else body.encode()
+        text = raw.decode()
+    except ValueError as error:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "The body is not UTF-8.") from error
+    if len(raw) > MAX_BODY_BYTES:
+        raise _too_large()
+    return text
+
+
+def _too_large() -> RequestError:
+    return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {MAX_BODY_BYTES // 1024} KB.")
 
 
 def _read_json(text: str) -> dict[Any, Any]:

@@ -23,6 +23,9 @@ from eventfold.errors import (
 
 PROBLEM_JSON = "application/problem+json"
 
+MAX_ERRORS = 20
+"""Faults that one answer names: a small body can hold thousands."""
+
 
 class RequestError(Exception):
     """A request that can't be served as it stands. The detail reaches the caller."""
@@ -93,7 +96,7 @@ def _answer_invalid(error: RequestValidationError) -> Response[str]:
     places = {loc[0] for loc, _ in faults}
     if "path" in places:
         return respond(_PROBLEMS[UserNotFoundError])
-    errors = [{"field": ".".join(loc), "message": message} for loc, message in faults]
+    errors = [{"field": ".".join(loc), "message": message} for loc, message in faults[:MAX_ERRORS]]
     if places == {"body"}:
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The body does not fit the schema.")
     else:

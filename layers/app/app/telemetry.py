@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from eventfold.errors import TooManyConflictsError
+from eventfold.errors import TooManyConflictsError, UnreadableStreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +64,8 @@ def log_projected(projection: str, commits: Sequence[Commit], result: BatchResul
 
 def log_failure(message: str, error: BaseException, **keys: object) -> None:
     """Log an error by type and place. Its message may quote what a caller sent, so it stays out."""
+    if isinstance(error, UnreadableStreamError):  # Says where and why without quoting what is stored.
+        keys = {"stream": error.stream, "unreadable_version": error.version, "reason": error.reason, **keys}
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
     logger.error(message, extra={"error": type(error).__name__, "at": places, **keys})

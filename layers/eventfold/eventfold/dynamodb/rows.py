@@ -26,8 +26,8 @@ INDEX = "by_sort"
 
 MAX_BATCH_GET = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _BATCH_ROUNDS = 5
-# After every character that a sort key can go on with, in the order DynamoDB compares (UTF-8 bytes).
-_LAST = "\U0010ffff"
+MAX_SORT_BYTES = 1024  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+_LAST = "\U0010ffff"  # The last character, in the order DynamoDB compares (UTF-8 bytes).
 
 
 class DynamoDBRowStore:
@@ -80,7 +80,10 @@ class DynamoDBRowStore:
     def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
         """See `RowStore.listed`. One request for each shard."""
         low = max(prefix or "\0", f"{after}\0" if after is not None else "\0")
-        shards = (self._shard(f"{projection}#{n}", low, prefix + _LAST, limit) for n in range(self._shards))
+        high = prefix + _LAST * ((MAX_SORT_BYTES - len(prefix.encode())) // len(_LAST.encode()))
+        if low > high:
+            return []  # DynamoDB refuses a BETWEEN whose bounds are the wrong way round.
+        shards = (self._shard(f"{projection}#{n}", low, high, limit) for n in range(self._shards))
         return list(islice(heapq.merge(*shards, key=lambda row: row.sort or ""), limit))
 
     def _get(self, projection: str, streams: Iterable[str]) -> list[Row]:

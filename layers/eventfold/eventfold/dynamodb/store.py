@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
+# DynamoDB reserves several hundred words, `stream` among them.
+_KEY_NAMES = {"#stream": "stream", "#version": "version"}
+
 
 class DynamoDBEventStore:
     """One item a commit, written by one conditional put: 1 request, 1 WCU a KB."""
@@ -54,7 +57,8 @@ class DynamoDBEventStore:
         query = self._query(stream, consistent=consistent)
         query["ScanIndexForward"] = False
         if upto is not None:
-            query["KeyConditionExpression"] = "#stream = :stream AND version <= :upto"
+            query["KeyConditionExpression"] = "#stream = :stream AND #version <= :upto"
+            query["ExpressionAttributeNames"] = _KEY_NAMES
             query["ExpressionAttributeValues"] = {":stream": {"S": stream}, ":upto": {"N": f"{upto}.5"}}
         if page_size is not None:
             query["Limit"] = page_size
@@ -63,7 +67,8 @@ class DynamoDBEventStore:
     def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
         """See `EventStore.oldest_first`."""
         query = self._query(stream, consistent=consistent)
-        query["KeyConditionExpression"] = "#stream = :stream AND version > :after"
+        query["KeyConditionExpression"] = "#stream = :stream AND #version > :after"
+        query["ExpressionAttributeNames"] = _KEY_NAMES
         query["ExpressionAttributeValues"] = {":stream": {"S": stream}, ":after": {"N": f"{after}.5"}}
         return (item for item in self._pages(query) if isinstance(item, Commit))
 

@@ -1,0 +1,92 @@
+"""One contract for every row store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eventfold.dynamodb import DynamoDBRowStore
+from eventfold.memory import MemoryRowStore
+from eventfold.projections import Row, RowConflictError
+from tests.conftest import READ_MODELS_TABLE
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from eventfold import RowStore
+
+
+def listed(rows: RowStore, prefix: str = "", after: str | None = None, limit: int = 100) -> list[str | None]:
+    """Return the sort keys of a list."""
+    return [row.sort for row in rows.listed("p", prefix=prefix, after=after, limit=limit)]
+
+
+class RowStoreContract:
+    @pytest.fixture
+    def rows(self) -> RowStore:
+        raise NotImplementedError
+
+    def test_a_row_comes_back_as_it_was(self, rows: RowStore) -> None:
+        row = Row("thing-1", 3, '{"a": "é"}', "é\0thing-1")
+        rows.put("p", row, replaces=0)
+        assert rows.get("p", ["thing-1", "thing-2"]) == {"thing-1": row}
+        assert rows.get("q", ["thing-1"]) == {}
+        assert rows.get("p", []) == {}
+
+    def test_a_row_is_written_only_over_the_version_it_was_made_from(self, rows: RowStore) -> None:
+        rows.put("p", Row("thing-1", 3, "{}"), replaces=0)
+        for replaces in (0, 2, 4):
+            with pytest.raises(RowConflictError):
+                rows.put("p", Row("thing-1", 9, "{}"), replaces=replaces)
+        with pytest.raises(RowConflictError):
+            rows.put("p", Row("thing-2", 9, "{}"), replaces=1)
+        rows.put("p", Row("thing-1", 5, None), replaces=3)
+        assert rows.get("p", ["thing-1"]) == {"thing-1": Row("thing-1", 5, None)}
+
+    def test_more_rows_than_one_request_takes_are_all_read(self, rows: RowStore) -> None:
+        streams = [f"thing-{n}" for n in range(230)]
+        for stream in streams:
+            rows.put("p", Row(stream, 1, "{}"), replaces=0)
+        assert rows.get("p", streams).keys() == set(streams)
+
+    def test_a_list_is_in_order_and_pages_join_without_loss(self, rows: RowStore) -> None:
+        names = ["a", "ab", "abc", "b", "z", "é", "日本", "\U0001f600", "ab\0x"]
+        for n, name in enumerate(names):
+            rows.put("p", Row(f"thing-{n}", 1, "{}", f"{name}\0thing-{n}"), replaces=0)
+        rows.put("q", Row("thing-1", 1, "{}", "aaa"), replaces=0)
+        whole = sorted(f"{name}\0thing-{n}" for n, name in enumerate(names))
+        assert listed(rows) == whole
+        paged: list[str | None] = []
+        while page := listed(rows, after=paged[-1] if paged else None, limit=2):
+            paged += page
+        assert paged == whole
+        assert listed(rows, prefix="ab") == [sort for sort in whole if sort.startswith("ab")]
+        assert listed(rows, prefix="ab", after="ab\0thing-1") == ["ab\0x\0thing-8", "abc\0thing-2"]
+        assert listed(rows, prefix="zz") == []
+
+    def test_a_row_leaves_the_list_when_it_is_renamed_or_removed(self, rows: RowStore) -> None:
+        rows.put("p", Row("thing-1", 1, "{}", "a"), replaces=0)
+        rows.put("p", Row("thing-1", 2, "{}", "b"), replaces=1)
+        assert listed(rows) == ["b"]
+        rows.put("p", Row("thing-1", 3, None), replaces=2)
+        assert listed(rows) == []
+
+
+class TestMemory(RowStoreContract):
+    @pytest.fixture
+    def rows(self) -> RowStore:
+        return MemoryRowStore()
+
+
+class TestMoto(RowStoreContract):
+    @pytest.fixture
+    def rows(self, moto_client: DynamoDBClient) -> RowStore:
+        return DynamoDBRowStore(moto_client, READ_MODELS_TABLE)
+
+
+@pytest.mark.dynamodb_local
+class TestDynamoDBLocal(RowStoreContract):
+    @pytest.fixture
+    def rows(self, local_client: DynamoDBClient, local_tables: tuple[str, str]) -> RowStore:
+        return DynamoDBRowStore(local_client, local_tables[1])

@@ -1,0 +1,120 @@
+"""The four functions as a test calls them: handlers on moto, with their answers, log lines and metrics."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from app import wiring
+from app.settings import settings
+from app.telemetry import logger, metrics
+from app.users import USERS
+from eventfold import Commit
+from eventfold.items import item_to_commit_or_snapshot
+from tests.support import Answer, LambdaContext, http_event, stream_event
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from eventfold.store import Item
+
+FUNCTIONS = ("commands", "queries", "projections", "snapshots")
+
+
+def forget() -> None:
+    """Put the process where a cold start puts it: nothing wired, nothing read from the environment."""
+    for cached in (
+        settings,
+        wiring.dynamodb,
+        wiring.event_store,
+        wiring.row_store,
+        wiring.users,
+        wiring.directory,
+        wiring.history,
+        wiring.projections,
+    ):
+        cached.cache_clear()
+    metrics.clear_metrics()
+    logger.thread_safe_clear_keys()
+
+
+class Application:
+    """Calls the handlers; `output` is where their log lines and metrics go."""
+
+    def __init__(self, client: DynamoDBClient, table: str, output: io.StringIO) -> None:
+        self.client = client
+        self._table = table
+        self._output = output
+
+    def call(self, function: str, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Invoke a function as Lambda does: the event goes in as JSON, the answer comes out as JSON."""
+        handler = importlib.import_module(f"functions.{function}.handler")
+        answer: dict[str, Any] = json.loads(
+            json.dumps(handler.lambda_handler(json.loads(json.dumps(event)), LambdaContext(function)))
+        )
+        return answer
+
+    def send(self, event: Mapping[str, Any]) -> Answer:
+        """Send a request to the function that its route belongs to."""
+        answer = self.call("queries" if event["requestContext"]["http"]["method"] == "GET" else "commands", event)
+        body = answer.get("body")
+        return Answer(answer["statusCode"], answer["headers"], json.loads(body) if body else None)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        authorizer: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Send a request; a str body goes as it is, anything else as JSON."""
+        return self.send(http_event(method, path, body, headers=headers, query=query, authorizer=authorizer))
+
+    def create(self, name: str = "Ada", **more: str) -> str:
+        """Create a user; return the id."""
+        answer = self.request("POST", "/users", {"name": name, **more})
+        assert answer.status == 201, answer
+        id_: str = answer.body["id"]
+        return id_
+
+    def rename(self, id_: str, *names: str) -> None:
+        """Give a user one name after the other, a commit each."""
+        for name in names:
+            assert self.request("PATCH", f"/users/{id_}", {"name": name}).status == 200
+
+    def stored(self, id_: str | None = None) -> list[Item]:
+        """Return what the event table holds, of one user or of all, in order of stream and version."""
+        found = self.client.scan(TableName=self._table, ConsistentRead=True)["Items"]
+        items = [item_to_commit_or_snapshot(item) for item in found]
+        wanted = [item for item in items if id_ is None or item.stream == USERS.stream(id_)]
+        return sorted(wanted, key=lambda item: (item.stream, item.version, not isinstance(item, Commit)))
+
+    def commits(self, id_: str | None = None) -> list[Commit]:
+        """Return the stored commits, of one user or of all."""
+        return [item for item in self.stored(id_) if isinstance(item, Commit)]
+
+    def project(self, items: Iterable[Item] | None = None) -> dict[str, Any]:
+        """Hand commits to the projection function, all that are stored unless told."""
+        return self.call("projections", stream_event(self.commits() if items is None else items))
+
+    def lines(self, message: str | None = None) -> list[dict[str, Any]]:
+        """Return the log lines so far, all of them or those with this message."""
+        printed = [json.loads(line) for line in self.printed().splitlines()]
+        logged = [line for line in printed if "_aws" not in line]
+        return [line for line in logged if message is None or line["message"] == message]
+
+    def metric(self, name: str) -> list[float]:
+        """Return a metric's values so far."""
+        printed = [json.loads(line) for line in self.printed().splitlines()]
+        return [value for line in printed if "_aws" in line for value in line.get(name, [])]
+
+    def printed(self) -> str:
+        """Return everything that the functions printed."""
+        return self._output.getvalue()

@@ -1,0 +1,137 @@
+"""What each operation costs, in requests and capacity units, as DynamoDB Local counts them: exact on any machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eventfold import CommandHandler, Head, ProjectionRunner, load, read_events, take_snapshot
+from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore
+from eventfold.errors import ItemTooLargeError, VersionConflictError
+from eventfold.items import MAX_ITEM_BYTES, commit_to_item, item_bytes
+from eventfold.store import end_of
+from eventfold.testing import Meter
+from eventfold.testing.contract import commit
+from tests.domain import COUNTER, TOTALS, Add
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.dynamodb_local
+
+
+@pytest.fixture
+def store(local_client: DynamoDBClient, local_tables: tuple[str, str]) -> DynamoDBEventStore:
+    return DynamoDBEventStore(local_client, local_tables[0])
+
+
+@pytest.fixture
+def rows(local_client: DynamoDBClient, local_tables: tuple[str, str]) -> DynamoDBRowStore:
+    return DynamoDBRowStore(local_client, local_tables[1])
+
+
+def test_an_append_is_one_request_and_one_write_unit(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
+    with Meter.on(local_client) as meter:
+        store.append(commit("thing-1", 1), after=end_of(store, "thing-1"))
+    assert meter.requests == ["Query", "PutItem"]
+    with Meter.on(local_client) as meter:
+        store.append(commit("thing-2", 1), after=commit("thing-2", 1).head.__class__("thing-2", 0))
+    assert (meter.requests, meter.capacity) == (["PutItem"], 1)
+
+
+def test_a_blind_append_is_one_request_more(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
+    with Meter.on(local_client) as meter:
+        store.append(commit("thing-1", 1), after=None)
+        store.append(commit("thing-1", 2), after=None)
+    assert meter.requests == ["Query", "PutItem"] * 2
+    assert meter.capacity <= 2 * (1 + 1)
+
+
+def test_five_events_are_one_request_and_their_size_in_write_units(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    five = commit("thing-1", 1, 5, text="x" * 300)
+    with Meter.on(local_client) as meter:
+        store.append(five, after=None)
+    assert meter.requests == ["Query", "PutItem"]
+    size = item_bytes(commit_to_item(five))
+    assert 1024 < size <= 2048
+    assert meter.capacity == 2  # the read of nothing is free
+
+
+def test_a_command_is_one_read_and_one_write(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
+    handler = CommandHandler(store, COUNTER)
+    for _ in range(10):
+        handler.handle("1", Add(amount=1))
+    with Meter.on(local_client) as meter:
+        handler.handle("1", Add(amount=1))
+    assert meter.requests == ["Query", "PutItem"]
+    assert meter.capacity == 2
+    with Meter.on(local_client) as meter:
+        handler.handle("1", Add(amount=0))
+    assert meter.requests == ["Query"]
+
+
+def test_a_lost_race_costs_one_write_and_no_read(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
+    store.append(commit("thing-1", 1), after=None)
+    with Meter.on(local_client) as meter, pytest.raises(VersionConflictError):
+        store.append(commit("thing-1", 1), after=Head("thing-1", 0))
+    assert meter.requests.count("PutItem") == 1
+
+
+def test_a_load_with_a_snapshot_is_one_request(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
+    handler = CommandHandler(store, COUNTER)
+    for _ in range(60):
+        handler.handle("1", Add(amount=1))
+        if load(store, COUNTER, "counter-1").version == 50:
+            take_snapshot(store, COUNTER, "counter-1", 50)
+    with Meter.on(local_client) as meter:
+        loaded = load(store, COUNTER, "counter-1", page_size=64)
+    assert (loaded.version, loaded.snapshot_version) == (60, 50)
+    assert meter.requests == ["Query"]
+    assert meter.capacity <= 4
+
+
+def test_a_thousand_events_are_two_requests_and_cost_their_size(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    handler = CommandHandler(store, COUNTER, snapshot_every=10_000)
+    for _ in range(100):
+        handler.handle("1", Add(amount=1, times=10))
+    with Meter.on(local_client) as meter:
+        events = read_events(store, COUNTER.codec, "counter-1")
+    assert len(events) == 1000
+    size = sum(item_bytes(commit_to_item(one)) for one in store.oldest_first("counter-1"))
+    assert meter.requests == ["Query"]
+    assert meter.capacity == -(-size // 4096)
+
+
+def test_a_projection_batch_is_one_read_and_one_write_a_stream(
+    local_client: DynamoDBClient, store: DynamoDBEventStore, rows: DynamoDBRowStore
+) -> None:
+    handler = CommandHandler(store, COUNTER)
+    for n in range(100):
+        handler.handle(str(n % 10), Add(amount=1))
+    batch = [one for n in range(10) for one in store.oldest_first(f"counter-{n}")]
+    with Meter.on(local_client) as meter:
+        result = ProjectionRunner(store, rows).run(TOTALS, batch)
+    assert result.applied == 100
+    assert sorted(meter.requests) == ["BatchGetItem"] + ["PutItem"] * 10
+    with Meter.on(local_client) as meter:
+        ProjectionRunner(store, rows).run(TOTALS, batch)
+    assert meter.requests == ["BatchGetItem"]
+
+
+def test_the_size_of_an_item_is_what_dynamodb_counts(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
+    empty = item_bytes(commit_to_item(commit("thing-1", 1, text="")))
+    fits = commit("thing-1", 1, text="x" * (MAX_ITEM_BYTES - empty))
+    with Meter.on(local_client) as meter:
+        store.append(fits, after=None)
+    assert meter.capacity == 400
+    with pytest.raises(ItemTooLargeError):
+        store.append(commit("thing-2", 1, text="x" * (MAX_ITEM_BYTES - empty + 1)), after=None)
+    item = commit_to_item(commit("thing-3", 1, text="x" * (MAX_ITEM_BYTES - empty)))
+    item["digest"] = {"S": ""}
+    with pytest.raises(local_client.exceptions.ClientError, match="Item size"):
+        local_client.put_item(TableName=store._table, Item=item)
