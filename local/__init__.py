@@ -1,1 +1,1 @@
-"""The stack on a laptop: emulator, deployment, demo. Not deployed."""
+"""The stack on a laptop: emulator, deployment, demo. Nothing of it is deployed."""

@@ -15,9 +15,9 @@ from eventfold.items import item_to_commit_or_snapshot
 from tests.support import Answer, LambdaContext, http_event, stream_event
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterable, Mapping
 
+    import pytest
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from eventfold.store import Item
@@ -25,30 +25,34 @@ if TYPE_CHECKING:
 FUNCTIONS = ("commands", "queries", "projections", "snapshots")
 
 
+CACHED = (
+    settings,
+    wiring.dynamodb,
+    wiring.event_store,
+    wiring.row_store,
+    wiring.users,
+    wiring.directory,
+    wiring.history,
+    wiring.projections,
+)
+
+
 def forget() -> None:
     """Put the process where a cold start puts it: nothing wired, nothing read from the environment."""
-    for cached in (
-        settings,
-        wiring.dynamodb,
-        wiring.event_store,
-        wiring.row_store,
-        wiring.users,
-        wiring.directory,
-        wiring.history,
-        wiring.projections,
-    ):
+    for cached in CACHED:
         cached.cache_clear()
     metrics.clear_metrics()
     logger.thread_safe_clear_keys()
 
 
 class Application:
-    """Calls the handlers; `output` is where their log lines and metrics go."""
+    """Calls the handlers; `captured` has their log lines and metrics."""
 
-    def __init__(self, client: DynamoDBClient, table: str, output: io.StringIO) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, captured: pytest.CaptureFixture[str]) -> None:
         self.client = client
         self._table = table
-        self._output = output
+        self._captured = captured
+        self._printed = ""
 
     def call(self, function: str, event: Mapping[str, Any]) -> dict[str, Any]:
         """Invoke a function as Lambda does: the event goes in as JSON, the answer comes out as JSON."""
@@ -104,6 +108,11 @@ class Application:
         """Hand commits to the projection function, all that are stored unless told."""
         return self.call("projections", stream_event(self.commits() if items is None else items))
 
+    def snapshot(self, items: Iterable[Item] | None = None) -> dict[str, Any]:
+        """Hand commits to the snapshot function: those that are due unless told."""
+        due = (commit for commit in self.commits() if commit.snapshot_due)
+        return self.call("snapshots", stream_event(due if items is None else items))
+
     def lines(self, message: str | None = None) -> list[dict[str, Any]]:
         """Return the log lines so far, all of them or those with this message."""
         printed = [json.loads(line) for line in self.printed().splitlines()]
@@ -117,4 +126,5 @@ class Application:
 
     def printed(self) -> str:
         """Return everything that the functions printed."""
-        return self._output.getvalue()
+        self._printed += self._captured.readouterr().out
+        return self._printed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -19,17 +18,25 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+class Stdout:
+    """Whatever pytest has put in the place of stdout when a line is written."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 @pytest.fixture
-def app(moto_client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+def app(
+    moto_client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Application]:
     """The four functions on moto's tables."""
-    output = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", output)  # Metrics are printed.
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
-    before = handler.setStream(output)
+    monkeypatch.setattr(handler, "stream", Stdout())
     monkeypatch.setattr(metrics, "namespace", "eventfold")
     forget()
-    yield Application(moto_client, EVENTS_TABLE, output)
+    yield Application(moto_client, EVENTS_TABLE, capsys)
     forget()
-    if before is not None:
-        handler.setStream(before)

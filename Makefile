@@ -1,0 +1,83 @@
+# Everything a developer runs. `make` lists it. Each environment is built on first use from requirements/*.txt.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 4566
+UV := .tools/uv/bin/uv
+VENV := .venv/.ready
+SAM := .tools/sam/.ready
+EMULATOR := .tools/emulator/.ready
+# `sam build` takes the first python3.13 on PATH, and runs `python -m pip` of it.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+export UV_NO_PROGRESS := 1
+unexport VIRTUAL_ENV
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(VENV) $(SAM) $(EMULATOR) ## Install what run, demo and test need (they do it by themselves)
+
+run: setup ## Start the whole stack on this machine: PORT=4566; Ctrl-C stops it
+	@python -m local.run --port $(PORT)
+
+demo: setup ## Run the stack unattended, put it through its paces, check everything, stop it
+	@python -m local.demo
+
+test: setup ## Run all tests, the deployed stack among them
+	@python -m pytest -q --cov --cov-report=term
+
+check: setup ## Lint, format, types, import rules, template
+	@ruff check .
+	@ruff format --check -q .
+	@mypy
+	@lint-imports --no-logo 2>/dev/null || lint-imports
+	@cfn-lint template.yaml
+	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
+
+build: $(VENV) $(SAM) ## Build for AWS (arm64), with bytecode
+	@python -m local.build
+
+deploy: build ## Deploy to your AWS account, with the `default` profile of samconfig.toml
+	@.tools/sam/bin/sam deploy
+
+lock: $(UV) ## Compile requirements/*.in and the layer's, with hashes
+	@for name in layers/dependencies/requirements requirements/uv requirements/sam requirements/emulator requirements/dev; do \
+	  echo "$$name.txt"; \
+	  $(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate \
+	    --custom-compile-command "make lock" $(UPGRADE) $$name.in -o $$name.txt; \
+	done
+
+clean: ## Forget the local stack's data, builds and caches
+	@rm -rf .local .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@echo "Forgot the local stack's data and builds. Environments stay: rm -rf .venv .tools .cache removes them too."
+
+$(UV): requirements/uv.txt
+	@echo "Installing uv into .tools/uv"
+	@python3 -m venv .tools/uv || { echo "Python can't make virtual environments here. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@.tools/uv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV): $(UV) requirements/dev.txt pyproject.toml
+	@echo "Installing the project's environment into .venv"
+	@[ -x .venv/bin/python ] || $(UV) venv -q --python "$$(local/find-python)" .venv
+	@$(UV) pip sync -q --python .venv --require-hashes requirements/dev.txt
+	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SAM): $(VENV) requirements/sam.txt
+	@echo "Installing the SAM CLI into .tools/sam"
+	@[ -x .tools/sam/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/sam
+	@$(UV) pip sync -q --python .tools/sam --require-hashes requirements/sam.txt
+	@touch $@
+
+$(EMULATOR): $(VENV) requirements/emulator.txt
+	@echo "Installing the emulator into .tools/emulator"
+	@[ -x .tools/emulator/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/emulator
+	@$(UV) pip sync -q --python .tools/emulator --require-hashes requirements/emulator.txt
+	@touch $@
+
+.PHONY: help setup run demo test check build deploy lock clean

@@ -1,0 +1,84 @@
+"""`sam build`, then bytecode: Lambda's file system is read-only, so without it every cold start compiles everything.
+
+SAM leaves an empty folder behind a failed build, and a deploy would then ship raw source: each build is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from typing import TYPE_CHECKING
+
+from local.toolchain import LOCAL, ROOT, SAM, StepError, environment, main_guard, run, sam_profile, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FUNCTIONS = ("CommandsFunction", "QueriesFunction", "ProjectionsFunction", "SnapshotsFunction")
+LAYERS = ("DependenciesLayer", "EventfoldLayer", "AppLayer")
+LOCAL_BUILD = LOCAL / "build"
+
+
+def local_build() -> Path:
+    """Return the build for this machine, made anew only when its sources changed."""
+    stamp, digest = LOCAL_BUILD / ".sources", source_digest()
+    if stamp.is_file() and stamp.read_text() == digest:
+        return LOCAL_BUILD
+    with step("Building the functions and layers"):
+        build(LOCAL_BUILD, sam_profile())
+    stamp.write_text(digest)
+    return LOCAL_BUILD
+
+
+def build(folder: Path, profile: str) -> None:
+    """Build into a folder and add bytecode.
+
+    Raises:
+        StepError: the build failed or is not whole.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    run([SAM, "build", "--config-env", profile, "--build-dir", folder], environment(), "sam build")
+    for name in (*FUNCTIONS, *LAYERS):
+        if not any((folder / name).rglob("*.py")):
+            raise StepError(f"sam build left {name} empty. Run `sam build --debug` to see why.")
+    # Unchecked, because zip changes the times that a checked .pyc is compared by.
+    python = ROOT / ".venv" / "bin" / "python"
+    compile_all = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder]
+    run(compile_all, environment(), "compiling to bytecode")
+    check_bytecode(folder)
+
+
+def check_bytecode(folder: Path) -> None:
+    """Check that each module that ships has its bytecode.
+
+    Raises:
+        StepError: names the first that has none.
+    """
+    for source in folder.rglob("*.py"):
+        if not (source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc").is_file():
+            raise StepError(f"{source.relative_to(folder)} has no bytecode.")
+
+
+def source_digest() -> str:
+    """Return a digest of all that a build depends on."""
+    digest = hashlib.sha256()
+    for folder in ("layers", "functions"):
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    for name in ("template.yaml", "samconfig.toml", "local/build.py"):
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def main() -> int:
+    """Build for AWS, where `sam deploy` looks for it."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    with step("Building for AWS (arm64)"):
+        build(ROOT / ".aws-sam" / "build", "default")
+    return 0
+
+
+if __name__ == "__main__":
+    main_guard(main)

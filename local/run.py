@@ -1,0 +1,90 @@
+"""`make run`: the stack until Ctrl-C, with its functions' logs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from local import stack
+from local.toolchain import LOCAL, console, main_guard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+API_URL = LOCAL / "api-url"
+LOG_GROUPS = ("commands", "queries", "projections", "snapshots")
+POLL_SECONDS = 1.0
+_DULL = {
+    "level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_memory_size",
+    "function_arn", "function_request_id", "xray_trace_id",
+}  # fmt: skip
+
+
+def main() -> int:
+    """Run the whole stack on this machine."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--port", type=int, default=4566, help="where the emulator listens, on loopback")
+    arguments = parser.parse_args()
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
+    try:
+        with stack.running(stack.default_home(), arguments.port) as deployed:
+            LOCAL.mkdir(exist_ok=True)
+            API_URL.write_text(deployed.api_url + "\n")
+            _welcome(deployed.api_url)
+            for line in follow(deployed):
+                console.print(line, markup=False)
+    except KeyboardInterrupt:
+        console.print("\nStopped. The data stays: make run goes on with it, make clean forgets it.")
+    finally:
+        API_URL.unlink(missing_ok=True)
+    return 0
+
+
+def _welcome(url: str) -> None:
+    console.print(f"\nThe API is at [bold]{url}[/] (also in .local/api-url). In another terminal:\n")
+    console.print("  API=$(cat .local/api-url)", markup=False)
+    console.print(
+        """  curl -i "$API/users" -H 'content-type: application/json' -d '{"name": "Ada", "email": "ada@example.com"}'""",
+        markup=False,
+    )
+    console.print('  curl "$API/users?prefix=a"', markup=False)
+    console.print('  curl "$API/users/PUT-THE-ID-HERE/events"', markup=False)
+    console.print("\nThe functions' logs follow. Ctrl-C stops everything.\n")
+
+
+def follow(deployed: stack.Stack) -> Iterator[str]:
+    """Yield the functions' log lines as they come, for ever."""
+    since = int(time.time() * 1000)
+    seen: set[tuple[int, str]] = set()  # the emulator gives log events no id
+    while True:
+        for group in LOG_GROUPS:
+            pages = deployed.logs.get_paginator("filter_log_events").paginate(
+                logGroupName=f"/aws/lambda/{stack.STACK}-{group}", startTime=since
+            )
+            for event in (event for page in pages for event in page["events"]):
+                if (key := (event["timestamp"], event["message"])) not in seen:
+                    seen.add(key)
+                    if line := readable(group, event["message"]):
+                        yield line
+        time.sleep(POLL_SECONDS)
+
+
+def readable(group: str, message: str) -> str:
+    """Return a function's JSON log line as one for people; empty for metrics and the runtime's own lines."""
+    try:
+        entry = json.loads(message)
+    except ValueError:
+        return "" if message.startswith(("START", "END", "REPORT")) else f"{group:11} {message.rstrip()}"
+    if not isinstance(entry, dict) or "message" not in entry:
+        return ""
+    details = " ".join(f"{key}={value}" for key, value in entry.items() if key not in _DULL)
+    clock = str(entry.get("timestamp", ""))[11:19]
+    return f"{clock} {group:11} {entry['message']}  {details}"
+
+
+if __name__ == "__main__":
+    main_guard(main)

@@ -1,0 +1,159 @@
+"""The whole stack on this machine: the real template, deployed by the real SAM CLI, on the emulator."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from local import emulator
+from local.build import local_build, source_digest
+from local.toolchain import REGION, ROOT, SAM, StepError, credentials, environment, run, sam_profile, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+STACK = "eventfold-local"
+ANSWER_SECONDS = 30
+_SWEEP_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack."""
+
+    endpoint_url: str
+    outputs: dict[str, str]
+
+    @property
+    def api_url(self) -> str:
+        """The API's base URL. By path, since `*.localhost` is no name everywhere."""
+        return f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}/%24default"
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        """A DynamoDB client."""
+        client: DynamoDBClient = boto3.client("dynamodb", config=Config(retries={"mode": "standard"}), **self._where())
+        return client
+
+    @property
+    def functions(self) -> LambdaClient:
+        """A Lambda client."""
+        client: LambdaClient = boto3.client("lambda", config=Config(read_timeout=70), **self._where())
+        return client
+
+    @property
+    def logs(self) -> CloudWatchLogsClient:
+        """A CloudWatch Logs client."""
+        client: CloudWatchLogsClient = boto3.client("logs", **self._where())
+        return client
+
+    def function_name(self, resource: str) -> str:
+        """Return the deployed name of a function of the template."""
+        cloudformation: CloudFormationClient = boto3.client("cloudformation", **self._where())
+        found = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=resource)
+        return found["StackResourceDetail"]["PhysicalResourceId"]
+
+    def _where(self) -> dict[str, str]:
+        keys = credentials()
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region_name": REGION,
+            "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
+        }
+
+
+@contextmanager
+def running(home: Path, port: int | None = None) -> Iterator[Stack]:
+    """Build, start, deploy, and wait for the API to answer; stop everything at the end.
+
+    `home` keeps the stack's data from one start to the next.
+
+    Raises:
+        StepError: a part did not come up; says which and why.
+    """
+    build = local_build()
+    restored = (home / "state").is_dir()
+    with emulator.running(port or emulator.free_port(), home) as url:
+        _deploy(home, build, url)
+        stack = Stack(url, _outputs(url))
+        _wait(stack)
+        if restored:
+            _sweep(stack)
+        yield stack
+
+
+def _deploy(home: Path, build: Path, url: str) -> None:
+    """Deploy, unless the restored state has this very build."""
+    stamp, digest = home / "state" / ".deployed", source_digest()
+    if stamp.is_file() and stamp.read_text() == digest:
+        return
+    config = ["--config-file", ROOT / "samconfig.toml", "--config-env", sam_profile()]
+    command = [SAM, "deploy", *config, "--template-file", build / "template.yaml"]
+    with step("Deploying template.yaml"):
+        run(command, environment(url), "sam deploy")
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(digest)
+
+
+def _outputs(url: str) -> dict[str, str]:
+    where = Stack(url, {})._where()  # noqa: SLF001 - the same module
+    cloudformation: CloudFormationClient = boto3.client("cloudformation", **where)
+    (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def _wait(stack: Stack) -> None:
+    deadline = time.monotonic() + ANSWER_SECONDS
+    answer = "nothing"
+    with step("Waiting for the API to answer"):
+        while time.monotonic() < deadline:
+            try:
+                response = httpx.get(f"{stack.api_url}/users", timeout=20)
+            except httpx.HTTPError as error:
+                answer = repr(error)
+            else:
+                if response.is_success:
+                    return
+                answer = f"{response.status_code} {response.text[:300]}"
+            time.sleep(0.2)
+    raise StepError(f"The API did not answer within {ANSWER_SECONDS} s; the last answer: {answer}")
+
+
+def _sweep(stack: Stack) -> None:
+    """Wake the projections for the newest commit of every stream: a restart forgets the stream's own records."""
+    newest: dict[str, dict[str, object]] = {}
+    pages = stack.dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["EventsTableName"])
+    for item in (item for page in pages for item in page["Items"] if "commit" in item):
+        newest[item["stream"]["S"]] = dict(item)  # within a stream a scan goes in key order: the last one stays
+    records = [
+        {"eventName": "INSERT", "dynamodb": {"SequenceNumber": str(n), "NewImage": item}}
+        for n, item in enumerate(newest.values())
+    ]
+    if not records:
+        return
+    function = stack.function_name("ProjectionsFunction")
+    with step(f"Catching up with {len(records):,} streams"):
+        for start in range(0, len(records), _SWEEP_BATCH):
+            payload = json.dumps({"Records": records[start : start + _SWEEP_BATCH]})
+            answer = stack.functions.invoke(FunctionName=function, Payload=payload)
+            if "FunctionError" in answer:
+                raise StepError(f"The projections can't catch up: {answer['Payload'].read().decode()[:500]}")
+
+
+def default_home() -> Path:
+    """Return where `make run` keeps its data."""
+    return ROOT / ".local" / "stack"
