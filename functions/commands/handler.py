@@ -42,7 +42,7 @@ def update_user(
 def delete_user(id_: UserId, key: IdempotencyKey = None, if_match: IfMatch = None) -> Response[None]:
     """Delete a user; again is no error and no event."""
     run(id_, DeleteUser(), request_of(api.current_event, key, if_match))
-    return Response(HTTPStatus.NO_CONTENT, body="")
+    return Response(HTTPStatus.NO_CONTENT)
 
 
 def run(id_: str, command: UserCommand, request: Request) -> Outcome:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from app import wiring
@@ -12,6 +14,7 @@ from app.telemetry import logger, metrics
 from app.users import USERS
 from eventfold import Commit
 from eventfold.items import item_to_commit_or_snapshot
+from eventfold.store import end_of
 from tests.support import Answer, LambdaContext, http_event, stream_event
 
 if TYPE_CHECKING:
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
     import pytest
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from app.users import UserEvent
     from eventfold.store import Item
 
-FUNCTIONS = ("commands", "queries", "projections", "snapshots")
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 CACHED = (
@@ -92,6 +96,20 @@ class Application:
         """Give a user one name after the other, a commit each."""
         for name in names:
             assert self.request("PATCH", f"/users/{id_}", {"name": name}).status == 200
+
+    def append(self, id_: str, *events: UserEvent, meta: Mapping[str, str] | None = None) -> list[Commit]:
+        """Append events without a command, a commit each, one second apart from `START` on; return the commits."""
+        store, stream = wiring.event_store(), USERS.stream(id_)
+        head = end_of(store, stream)
+        commits: list[Commit] = []
+        for version, event in enumerate(events, start=head.version + 1):
+            at = START + timedelta(seconds=version)
+            commit = Commit(stream, version, (USERS.codec.encode(event),), f"commit-{version}", at, meta or {})
+            commit = replace(commit, snapshot_due=version % settings().snapshot_every == 0)
+            store.append(commit, after=head)
+            head = commit.head
+            commits.append(commit)
+        return commits
 
     def stored(self, id_: str | None = None) -> list[Item]:
         """Return what the event table holds, of one user or of all, in order of stream and version."""

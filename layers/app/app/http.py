@@ -71,6 +71,7 @@ class Api(APIGatewayHttpResolver):
                 "body": problem.body,
             }
         response["headers"]["X-Correlation-Id"] = correlation_id
+        response["body"] = response["body"] or ""
         return response
 
 

@@ -156,7 +156,9 @@ class ProjectionRunner:
         if _first_gap(version, pending) is None:
             return pending, 0
         pending = list(self._store.oldest_first(stream, after=version))
-        if (gap := _first_gap(version, pending)) is not None:
+        end = pending[-1].last_version if pending else version
+        gap = _first_gap(version, pending) or (end + 1 if end < max(fresh) else None)
+        if gap is not None:
             raise BrokenStreamError(stream, gap, "is missing from the event table")
         return pending, sum(commit.version not in fresh for commit in pending)
 
