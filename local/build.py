@@ -44,7 +44,7 @@ def build(folder: Path, profile: str) -> None:
             raise StepError(f"sam build left {name} empty. Run `sam build --debug` to see why.")
     # Unchecked, because zip changes the times that a checked .pyc is compared by.
     python = ROOT / ".venv" / "bin" / "python"
-    compile_all = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder]
+    compile_all: list[str | Path] = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder]
     run(compile_all, environment(), "compiling to bytecode")
     check_bytecode(folder)
 

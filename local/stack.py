@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import boto3
 import httpx
-from botocore.config import Config
 
 from local import emulator
 from local.build import local_build, source_digest
@@ -45,35 +44,26 @@ class Stack:
     @property
     def dynamodb(self) -> DynamoDBClient:
         """A DynamoDB client."""
-        client: DynamoDBClient = boto3.client("dynamodb", config=Config(retries={"mode": "standard"}), **self._where())
+        client: DynamoDBClient = _session().client("dynamodb", endpoint_url=self.endpoint_url)
         return client
 
     @property
     def functions(self) -> LambdaClient:
         """A Lambda client."""
-        client: LambdaClient = boto3.client("lambda", config=Config(read_timeout=70), **self._where())
+        client: LambdaClient = _session().client("lambda", endpoint_url=self.endpoint_url)
         return client
 
     @property
     def logs(self) -> CloudWatchLogsClient:
         """A CloudWatch Logs client."""
-        client: CloudWatchLogsClient = boto3.client("logs", **self._where())
+        client: CloudWatchLogsClient = _session().client("logs", endpoint_url=self.endpoint_url)
         return client
 
     def function_name(self, resource: str) -> str:
         """Return the deployed name of a function of the template."""
-        cloudformation: CloudFormationClient = boto3.client("cloudformation", **self._where())
+        cloudformation = _cloudformation(self.endpoint_url)
         found = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=resource)
         return found["StackResourceDetail"]["PhysicalResourceId"]
-
-    def _where(self) -> dict[str, str]:
-        keys = credentials()
-        return {
-            "endpoint_url": self.endpoint_url,
-            "region_name": REGION,
-            "aws_access_key_id": keys["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": keys["AWS_SECRET_ACCESS_KEY"],
-        }
 
 
 @contextmanager
@@ -101,8 +91,8 @@ def _deploy(home: Path, build: Path, url: str) -> None:
     stamp, digest = home / "state" / ".deployed", source_digest()
     if stamp.is_file() and stamp.read_text() == digest:
         return
-    config = ["--config-file", ROOT / "samconfig.toml", "--config-env", sam_profile()]
-    command = [SAM, "deploy", *config, "--template-file", build / "template.yaml"]
+    config: list[str | Path] = ["--config-file", ROOT / "samconfig.toml", "--config-env", sam_profile()]
+    command: list[str | Path] = [SAM, "deploy", *config, "--template-file", build / "template.yaml"]
     with step("Deploying template.yaml"):
         run(command, environment(url), "sam deploy")
     stamp.parent.mkdir(exist_ok=True)
@@ -110,10 +100,18 @@ def _deploy(home: Path, build: Path, url: str) -> None:
 
 
 def _outputs(url: str) -> dict[str, str]:
-    where = Stack(url, {})._where()  # noqa: SLF001 - the same module
-    cloudformation: CloudFormationClient = boto3.client("cloudformation", **where)
-    (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    (found,) = _cloudformation(url).describe_stacks(StackName=STACK)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+def _session() -> boto3.Session:
+    keys = credentials()
+    return boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
+
+
+def _cloudformation(url: str) -> CloudFormationClient:
+    client: CloudFormationClient = _session().client("cloudformation", endpoint_url=url)
+    return client
 
 
 def _wait(stack: Stack) -> None:
@@ -152,8 +150,3 @@ def _sweep(stack: Stack) -> None:
             answer = stack.functions.invoke(FunctionName=function, Payload=payload)
             if "FunctionError" in answer:
                 raise StepError(f"The projections can't catch up: {answer['Payload'].read().decode()[:500]}")
-
-
-def default_home() -> Path:
-    """Return where `make run` keeps its data."""
-    return ROOT / ".local" / "stack"

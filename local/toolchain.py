@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 LOCAL = ROOT / ".local"
@@ -80,9 +80,8 @@ def sam_profile() -> str:
     return "local-arm64" if platform.machine() in {"arm64", "aarch64"} else "local"
 
 
-def main_guard(main: object) -> None:
+def main_guard(main: Callable[[], int]) -> None:
     """Run a program's main; an expected failure is a message and code 1, Ctrl-C code 130, neither a traceback."""
-    assert callable(main)
     try:
         code = main()
     except StepError as error:

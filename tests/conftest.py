@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import uuid
+from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
+import httpx
 import pytest
 from moto import mock_aws
 
 from eventfold.dynamodb import create_client
-from local import dynamodb_local
+from local import dynamodb_local, stack
 from tests.support import create_table
 
 if TYPE_CHECKING:
@@ -41,10 +43,17 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
 
 
+@cache
+def boto3_session() -> boto3.Session:
+    """Keep boto3's session, so that its service models are parsed once and not once a test."""
+    return boto3.Session()
+
+
 @pytest.fixture
-def moto_client() -> Iterator[DynamoDBClient]:
+def moto_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
     """DynamoDB by moto, with both tables."""
     with mock_aws():
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3_session())
         client = create_client()
         create_table(client, "EventsTable", EVENTS_TABLE)
         create_table(client, "ReadModelsTable", READ_MODELS_TABLE)
@@ -80,3 +89,17 @@ def local_tables(local_client: DynamoDBClient) -> Iterator[tuple[str, str]]:
     yield events, rows
     local_client.delete_table(TableName=events)
     local_client.delete_table(TableName=rows)
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.Stack]:
+    """The deployed stack, fresh: the real template on the emulator, shared by all tests that need it."""
+    with stack.running(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def api(deployed: stack.Stack) -> Iterator[httpx.Client]:
+    """An HTTP client of the deployed API."""
+    with httpx.Client(base_url=deployed.api_url, timeout=60) as client:
+        yield client

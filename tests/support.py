@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # cfn-lint ships no types
 
-from eventfold.items import commit_to_item, snapshot_to_item
 from eventfold.commit import Commit
+from eventfold.items import commit_to_item, snapshot_to_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
 
     from eventfold.store import Item
 
@@ -35,14 +36,17 @@ def create_table(client: DynamoDBClient, resource: str, name: str) -> None:
     declared = template()["Resources"][resource]["Properties"]
     indexes = declared.get("GlobalSecondaryIndexes")
     stream = declared.get("StreamSpecification")
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=declared["KeySchema"],
-        AttributeDefinitions=declared["AttributeDefinitions"],
-        **({"GlobalSecondaryIndexes": indexes} if indexes else {}),
-        **({"StreamSpecification": {"StreamEnabled": True, **stream}} if stream else {}),
-    )
+    table: CreateTableInputTypeDef = {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": declared["KeySchema"],
+        "AttributeDefinitions": declared["AttributeDefinitions"],
+    }
+    if indexes:
+        table["GlobalSecondaryIndexes"] = indexes
+    if stream:
+        table["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": stream["StreamViewType"]}
+    client.create_table(**table)
 
 
 @dataclass(frozen=True)

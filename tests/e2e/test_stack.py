@@ -125,7 +125,9 @@ def test_the_directory_pages_by_prefix(api: httpx.Client) -> None:
     names = [f"{mark}-{letter}" for letter in "cAbED"]
     for name in names:
         create(api, name)
-    eventually(lambda: True if len(api.get("/users", params={"prefix": mark}).json()["users"]) == 5 else None, "the list")
+    eventually(
+        lambda: True if len(api.get("/users", params={"prefix": mark}).json()["users"]) == 5 else None, "the list"
+    )
     found: list[str] = []
     cursor: str | None = None
     while True:
@@ -153,7 +155,9 @@ def test_the_directory_pages_by_prefix(api: httpx.Client) -> None:
         ("GET", "/users/nobody/state", None, 404),
     ],
 )
-def test_a_bad_request_is_a_clear_4xx(api: httpx.Client, method: str, path: str, body: bytes | None, status: int) -> None:
+def test_a_bad_request_is_a_clear_4xx(
+    api: httpx.Client, method: str, path: str, body: bytes | None, status: int
+) -> None:
     response = api.request(method, path, content=body, headers={"content-type": "application/json"})
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
     assert response.json()["status"] == status
@@ -162,7 +166,9 @@ def test_a_bad_request_is_a_clear_4xx(api: httpx.Client, method: str, path: str,
 
 def _log_line(deployed: Stack, group: str, mark: str) -> dict[str, str] | None:
     """Return the JSON log line of a function that has the mark in it."""
-    pages = deployed.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/eventfold-local-{group}")
+    pages = deployed.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=f"/aws/lambda/eventfold-local-{group}"
+    )
     for event in (event for page in pages for event in page["events"]):
         if mark in event["message"]:
             line: dict[str, str] = json.loads(event["message"])

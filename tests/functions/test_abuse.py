@@ -33,7 +33,9 @@ BODIES = {
     "over 64 KB in bytes": ('"' + "ä" * 40_000 + '"', 413),
     "64 KB": ('{"name":"' + "x" * (65_536 - 11) + '"}', 422),
     "null": ("null", 422),
-    "list": ('[{"name":"Ada"}]', 422),
+    "list of one": ('[{"name":"Ada"}]', 422),
+    "list of two": ('[{"name":"Ada"},{"name":"Bob"}]', 422),
+    "empty list": ("[]", 422),
     "string": ('"Ada"', 422),
     "number": ("1", 422),
     "zero": ("0", 422),
@@ -80,7 +82,14 @@ def test_a_body_that_makes_no_sense_is_refused(app: Application, method: str, bo
 
 @pytest.mark.parametrize(
     "content_type",
-    ["text/plain", "application/xml", "application/jsonx", "application/x-www-form-urlencoded", "multipart/form-data", ""],
+    [
+        "text/plain",
+        "application/xml",
+        "application/jsonx",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "",
+    ],
 )
 def test_a_body_of_another_type_is_415(app: Application, content_type: str) -> None:
     answer = app.request("POST", "/users", {"name": "Ada"}, headers={"content-type": content_type})
@@ -93,7 +102,9 @@ def test_no_body_has_no_type(app: Application, content_type: str) -> None:
     assert app.request("DELETE", f"/users/{app.create()}", None, headers={"content-type": content_type}).status == 204
 
 
-@pytest.mark.parametrize("content_type", ["Application/JSON", "application/json; charset=utf-8", " application/json ;x"])
+@pytest.mark.parametrize(
+    "content_type", ["Application/JSON", "application/json; charset=utf-8", " application/json ;x"]
+)
 def test_json_is_json_in_any_spelling(app: Application, content_type: str) -> None:
     assert app.request("POST", "/users", {"name": "Ada"}, headers={"content-type": content_type}).status == 201
 
@@ -138,22 +149,42 @@ def test_a_base64_body_that_makes_no_sense_is_refused(app: Application, body: st
     assert app.commits() == []
 
 
-IDS = ["a/b", "a%2Fb", "a#b", "a%23b", "%", "%00", "..", " ", "a b", "a\0", "a\n", "é", "\ud800", "a;b", "a,b", "x" * 65]
+IDS = [
+    "a/b",
+    "a%2Fb",
+    "a#b",
+    "a%23b",
+    "%",
+    "%00",
+    "..",
+    " ",
+    "a b",
+    "a\0",
+    "a\n",
+    "é",
+    "\ud800",
+    "a;b",
+    "a,b",
+    "x" * 65,
+]
 
 
 @pytest.mark.parametrize("id_", [*IDS, ""], ids=short)
-@pytest.mark.parametrize("tail", ["", "/events", "/state"])
-@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_an_id_that_nobody_can_have_is_404(app: Application, method: str, tail: str, id_: str) -> None:
-    answer = app.request(method, f"/users/{id_}{tail}", {} if method == "PATCH" else None)
-    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+def test_an_id_that_nobody_can_have_is_404(app: Application, id_: str) -> None:
+    for method in ("GET", "PATCH", "DELETE"):
+        for tail in ("", "/events", "/state"):
+            answer = app.request(method, f"/users/{id_}{tail}", {} if method == "PATCH" else None)
+            assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "101", "9" * 400, "9" * 5000, "x", "1.5", "NaN", "1e2", "", "1,2", "\0", "\ud800"], ids=short)
+LIMITS = ["0", "-1", "101", "9" * 400, "9" * 5000, "x", "1.5", "NaN", "1e2", "", "1,2", "\0", "\ud800"]
+
+
 @pytest.mark.parametrize("path", ["/users", "/users/1/events"])
-def test_a_limit_that_makes_no_sense_is_400(app: Application, path: str, value: str) -> None:
-    answer = app.request("GET", path, query={"limit": value})
-    assert (answer.status, answer.body["errors"][0]["field"]) == (400, "query.limit")
+def test_a_limit_that_makes_no_sense_is_400(app: Application, path: str) -> None:
+    for limit in LIMITS:
+        answer = app.request("GET", path, query={"limit": limit})
+        assert (answer.status, answer.body["errors"][0]["field"]) == (400, "query.limit"), limit[:20]
 
 
 @pytest.mark.parametrize(

@@ -248,4 +248,3 @@ def test_every_fifth_event_makes_its_commit_due_for_a_snapshot(app: Application)
     id_ = app.create()
     app.rename(id_, *"BCDEFGHIJ")
     assert [commit.version for commit in app.commits(id_) if commit.snapshot_due] == [5, 10]
-

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventfold import Commit, Row
     from tests.functions.application import Application
 
-NOTHING_FAILED = {"batchItemFailures": []}
+NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}
 
 
 def versions(app: Application, *ids: str) -> list[int | None]:
@@ -90,7 +90,13 @@ UNREADABLE_IMAGES = [
     {"stream": {"S": "user-1"}, "version": {"N": "1"}, "commit": {"S": "c"}, "at": {"N": "1"}},
     {"stream": {"S": "user-1"}, "version": {"N": "x"}, "commit": {"S": "c"}},
     {"version": {"N": "1"}, "commit": {"S": "c"}},
-    {"stream": {"S": "user-1"}, "version": {"N": "1"}, "commit": {"S": "c"}, "at": {"N": "9" * 30}, "events": {"S": "[]"}},
+    {
+        "stream": {"S": "user-1"},
+        "version": {"N": "1"},
+        "commit": {"S": "c"},
+        "at": {"N": "9" * 30},
+        "events": {"S": "[]"},
+    },
 ]
 
 

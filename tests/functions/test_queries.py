@@ -83,9 +83,7 @@ def test_users_are_listed_by_name_whatever_the_case(app: Application) -> None:
         ("\0", []),
     ],
 )
-def test_a_prefix_finds_names_whatever_the_case_and_script(
-    app: Application, prefix: str, expected: list[str]
-) -> None:
+def test_a_prefix_finds_names_whatever_the_case_and_script(app: Application, prefix: str, expected: list[str]) -> None:
     for name in ("ADA", "adam", "Straße", "Ångström", "李雷", "A,B", "\U0010ffff\U0010ffff"):
         app.create(name)
     app.project()

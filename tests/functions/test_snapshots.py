@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventfold.store import Item
     from tests.functions.application import Application
 
-NOTHING_FAILED = {"batchItemFailures": []}
+NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}
 
 
 def user_of(app: Application, events: int, id_: str = "1") -> list[Commit]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold import Backoff, Commit, CommandHandler, Head, MemoryEventStore, Request, load, take_snapshot
+from eventfold import Backoff, CommandHandler, Commit, Head, MemoryEventStore, Request, load, take_snapshot
 from eventfold.errors import (
     IdempotencyKeyReusedError,
     PreconditionFailedError,
     TooManyConflictsError,
     VersionConflictError,
 )
-from tests.domain import COUNTER, Add, TooMuchError
+from tests.domain import COUNTER, Add, Added, Closed, Counter, TooMuchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class RacingStore(MemoryEventStore):
         before()
         super().append(commit, after=after)
 
-    def newest_first(self, *args: object, **more: object):  # type: ignore[no-untyped-def, override] # noqa: ANN201
+    def newest_first(self, *args: object, **more: object):  # type: ignore[no-untyped-def] # noqa: ANN201
         self.reads += 1
         return super().newest_first(*args, **more)  # type: ignore[arg-type]
 
@@ -52,11 +52,11 @@ def store() -> RacingStore:
 
 
 @pytest.fixture
-def handler(store: RacingStore) -> CommandHandler:  # type: ignore[type-arg]
+def handler(store: RacingStore) -> CommandHandler[Add, Counter, Added | Closed]:
     return CommandHandler(store, COUNTER, snapshot_every=10, backoff=AT_ONCE, clock=lambda: NOW)
 
 
-type Handler = CommandHandler  # type: ignore[type-arg]
+type Handler = CommandHandler[Add, Counter, Added | Closed]
 
 
 def total(store: MemoryEventStore) -> int:
@@ -113,7 +113,7 @@ def test_a_conflict_without_a_winner_is_caught_up_by_reading(store: RacingStore,
     assert total(store) == 11
 
 
-def test_races_lost_at_every_attempt_end(store: RacingStore) -> None:
+def test_races_lost_at_every_attempt_end() -> None:
     class Hopeless(RacingStore):
         def append(self, commit: Commit, *, after: Head | None) -> None:
             winner = replace(commit, id="other")
@@ -184,16 +184,16 @@ class TestIdempotencyKey:
     @pytest.mark.parametrize(
         ("command", "actor"), [(Add(amount=2), "me"), (Add(amount=1, times=2), "me"), (Add(amount=1), "somebody else")]
     )
-    def test_the_key_of_another_command_or_caller_is_refused(
-        self, handler: Handler, command: Add, actor: str
-    ) -> None:
+    def test_the_key_of_another_command_or_caller_is_refused(self, handler: Handler, command: Add, actor: str) -> None:
         handler.handle("1", Add(amount=1), Request(key="k", meta={"actor": "me"}))
         with pytest.raises(IdempotencyKeyReusedError):
             handler.handle("1", command, Request(key="k", meta={"actor": actor}))
 
     def test_a_repeat_that_races_the_first_is_known(self, store: RacingStore, handler: Handler) -> None:
         other = CommandHandler(store, COUNTER)
-        store.before_append = lambda: void(other.handle("1", Add(amount=5)), other.handle("1", Add(amount=1), Request(key="k")))
+        store.before_append = lambda: void(
+            other.handle("1", Add(amount=5)), other.handle("1", Add(amount=1), Request(key="k"))
+        )
         outcome = handler.handle("1", Add(amount=1), Request(key="k"))
         assert outcome.version == 2
         assert total(store) == 6

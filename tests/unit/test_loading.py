@@ -51,7 +51,7 @@ class WatchedStore(MemoryEventStore):
         self._streams = other._streams
         self.taken: list[float] = []
 
-    def newest_first(self, *args: object, **more: object):  # type: ignore[no-untyped-def, override] # noqa: ANN201
+    def newest_first(self, *args: object, **more: object):  # type: ignore[no-untyped-def] # noqa: ANN201
         def watch(item: Item) -> Item:
             self.taken.append(item.version + (0.5 if isinstance(item, Snapshot) else 0))
             return item
@@ -101,7 +101,7 @@ def test_a_snapshot_of_another_schema_is_ignored_and_retaken() -> None:
 
     store = filled(3, 2)
     assert take_snapshot(store, COUNTER, "counter-1", 5)
-    wider = Decider("counter", Wider(), COUNTER.decide, evolve, COUNTER.events)  # type: ignore[arg-type, var-annotated]
+    wider = Decider("counter", Wider(), COUNTER.decide, evolve, COUNTER.events)  # type: ignore[arg-type]
     loaded = load(store, wider, "counter-1")
     assert (loaded.state, loaded.snapshot_version) == (Wider(total=15, events=5), 0)
     assert take_snapshot(store, wider, "counter-1", 5)

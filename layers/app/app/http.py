@@ -151,14 +151,16 @@ def _too_large() -> RequestError:
     return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {MAX_BODY_BYTES // 1024} KB.")
 
 
-def _read_json(text: str) -> dict[Any, Any]:
+def _read_json(text: str) -> dict[str, Any]:
     """Parse a body; unlike the standard library's parser this one refuses NaN, and depth instead of crashing.
 
     Raises:
-        RequestError: it is not JSON.
+        RequestError: it is not JSON, or no object: Powertools would take the first object out of a list.
     """
     try:
-        body: dict[Any, Any] = from_json(text, allow_inf_nan=False)  # Or a list, or a string: validation comes next.
+        body = from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise RequestError(HTTPStatus.BAD_REQUEST, "The body is not JSON.") from error
+    if not isinstance(body, dict):
+        raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "The body is not a JSON object.")
     return body
