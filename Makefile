@@ -68,13 +68,13 @@ $(VENV): $(UV) requirements/dev.txt pyproject.toml
 	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(SAM): $(VENV) requirements/sam.txt
+$(SAM): requirements/sam.txt | $(VENV)
 	@echo "Installing the SAM CLI into .tools/sam"
 	@[ -x .tools/sam/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/sam
 	@$(UV) pip sync -q --python .tools/sam --require-hashes requirements/sam.txt
 	@touch $@
 
-$(EMULATOR): $(VENV) requirements/emulator.txt
+$(EMULATOR): requirements/emulator.txt | $(VENV)
 	@echo "Installing the emulator into .tools/emulator"
 	@[ -x .tools/emulator/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/emulator
 	@$(UV) pip sync -q --python .tools/emulator --require-hashes requirements/emulator.txt

@@ -15,7 +15,7 @@ from local.toolchain import LOCAL, ROOT, SAM, StepError, environment, main_guard
 if TYPE_CHECKING:
     from pathlib import Path
 
-FUNCTIONS = ("CommandsFunction", "QueriesFunction", "ProjectionsFunction", "SnapshotsFunction")
+FUNCTIONS = ("CommandsFunction", "QueriesFunction", "ProjectionsFunction", "SnapshotsFunction", "RedriveFunction")
 LAYERS = ("DependenciesLayer", "EventfoldLayer", "AppLayer")
 LOCAL_BUILD = LOCAL / "build"
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EVENTS_TABLE = "events"
 READ_MODELS_TABLE = "read-models"
+PARKED_TABLE = "parked"
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
         "EVENTS_TABLE": EVENTS_TABLE,
         "READ_MODELS_TABLE": READ_MODELS_TABLE,
+        "PARKED_TABLE": PARKED_TABLE,
         "SNAPSHOT_EVERY": "5",
     }.items():
         monkeypatch.setenv(name, value)
@@ -57,6 +59,7 @@ def moto_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
         client = create_client()
         create_table(client, "EventsTable", EVENTS_TABLE)
         create_table(client, "ReadModelsTable", READ_MODELS_TABLE)
+        create_table(client, "ParkedTable", PARKED_TABLE)
         yield client
 
 

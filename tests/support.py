@@ -59,7 +59,7 @@ class LambdaContext:
     aws_request_id: str = "00000000-0000-0000-0000-000000000001"
 
     def get_remaining_time_in_millis(self) -> int:
-        return 10_000
+        return 29_000
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """HTTP commands: each route runs one command on one user."""
 
+import time
 import uuid
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +14,7 @@ from app.telemetry import counted, logger, metrics
 from app.users import CreateUser, DeleteUser, UpdateUser, UserCommand
 from app.wiring import users
 from eventfold import Outcome, Request
+from eventfold.dynamodb.client import CALL_SECONDS
 
 # WARNING: user ids are derived from it. Another value would make a repeated POST create a second user.
 ID_NAMESPACE = uuid.UUID("6f1c2f0e-6d0b-5d0a-9a55-0b9c1c9d2f4e")
@@ -23,8 +26,7 @@ api = Api()
 def create_user(command: CreateUser, key: IdempotencyKey = None) -> Response[Versioned]:
     """Create a user. Its id follows from the idempotency key where there is one, so that a repeat finds it."""
     request = request_of(api.current_event, key)
-    caller = request.meta.get("actor", "")
-    id_ = str(uuid.uuid5(ID_NAMESPACE, f"{caller}\n{key}") if key else uuid.uuid4())
+    id_ = str(uuid.uuid5(ID_NAMESPACE, f"{request.caller}\n{key}") if key else uuid.uuid4())
     outcome = run(id_, command, request)
     return versioned(HTTPStatus.CREATED, id_, outcome.version, Location=f"/users/{id_}")
 
@@ -46,7 +48,9 @@ def delete_user(id_: UserId, key: IdempotencyKey = None, if_match: IfMatch = Non
 
 
 def run(id_: str, command: UserCommand, request: Request) -> Outcome:
-    """Run a command, counted and logged."""
+    """Run a command, counted and logged; in time for an answer."""
+    time_left = api.lambda_context.get_remaining_time_in_millis() / 1000 - CALL_SECONDS
+    request = replace(request, deadline=time.monotonic() + time_left)
     with counted(type(command).__name__) as count:
         return count(users().handle(id_, command, request))
 

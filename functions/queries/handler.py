@@ -1,22 +1,25 @@
 """HTTP queries: read models, the audit trail, and the state at a version or time."""
 
+from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from app.directory import Page, User
 from app.history import AuditTrail, PastUser
 from app.http import Api, UserId, etag, json_response
 from app.problems import RequestError
+from app.stats import Stats
 from app.telemetry import logger
-from app.wiring import directory, history
+from app.wiring import directory, history, stats
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at the most.")]
 Version = Annotated[int, Query(ge=0, le=10**15)]
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2999, 12, 31))]
 
 api = Api()
 
@@ -32,9 +35,12 @@ def find_users(
 
 
 @api.get("/users/<id_>")
-def get_user(id_: UserId) -> Response[User]:
-    """Return one user."""
-    user = directory().get(id_)
+def get_user(
+    id_: UserId,
+    min_version: Annotated[int, Query(ge=0, le=10**15, description="The version that the answer shows at least.")] = 0,
+) -> Response[User]:
+    """Return one user: as the directory has it, or as new as asked for."""
+    user = directory().get(id_, min_version)
     return json_response(user, ETag=etag(user.version))
 
 
@@ -54,6 +60,16 @@ def get_state(
     if version is not None and at is not None:
         raise RequestError(HTTPStatus.BAD_REQUEST, "A state is asked for by version or by time, not by both.")
     return history().state(id_, version, at)
+
+
+@api.get("/stats")
+def get_stats(
+    first: Annotated[Day | None, Query(alias="from", description="The first day, as 2026-01-31.")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="The last day; today if absent.")] = None,
+) -> Stats:
+    """Return how many users were created and deleted, in all and by day; the last 30 days if none are named."""
+    last = last or datetime.now(UTC).date()
+    return stats().get(first or last - timedelta(days=29), last)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -65,6 +65,11 @@ class RowStoreContract:
         assert listed(rows, prefix="ab", after="ab\0thing-1") == ["ab\0x\0thing-8", "abc\0thing-2"]
         assert listed(rows, prefix="zz") == []
 
+    def test_a_list_holds_at_the_edges_of_what_a_key_can_be(self, rows: RowStore) -> None:
+        rows.put("p", Row("thing-1", 1, "{}", "\U0010ffffz"), replaces=0)
+        assert listed(rows) == listed(rows, prefix="\U0010ffff") == ["\U0010ffffz"]
+        assert listed(rows, after="\U0010ffff" * 201) == []
+
     def test_a_row_leaves_the_list_when_it_is_renamed_or_removed(self, rows: RowStore) -> None:
         rows.put("p", Row("thing-1", 1, "{}", "a"), replaces=0)
         rows.put("p", Row("thing-1", 2, "{}", "b"), replaces=1)

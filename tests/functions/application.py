@@ -29,16 +29,8 @@ if TYPE_CHECKING:
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-CACHED = (
-    settings,
-    wiring.dynamodb,
-    wiring.event_store,
-    wiring.row_store,
-    wiring.users,
-    wiring.directory,
-    wiring.history,
-    wiring.projections,
-)
+CACHED = [part for part in (settings, *vars(wiring).values()) if hasattr(part, "cache_clear")]
+"""What a process keeps: the settings, and every part that is wired once."""
 
 
 def forget() -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold import CommandHandler, Head, ProjectionRunner, load, read_events, take_snapshot
+from eventfold import CommandHandler, Head, ProjectionRunner, RowTarget, load, read_events, take_snapshot
 from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore
 from eventfold.errors import ItemTooLargeError, VersionConflictError
 from eventfold.items import MAX_ITEM_BYTES, commit_to_item, item_bytes
+from eventfold.memory import MemoryParkedStore
 from eventfold.store import end_of
 from eventfold.testing import Meter
 from eventfold.testing.contract import commit
@@ -115,11 +116,11 @@ def test_a_projection_batch_is_one_read_and_one_write_a_stream(
         handler.handle(str(n % 10), Add(amount=1))
     batch = [one for n in range(10) for one in store.oldest_first(f"counter-{n}")]
     with Meter.on(local_client) as meter:
-        result = ProjectionRunner(store, rows).run(TOTALS, batch)
+        result = ProjectionRunner(store, MemoryParkedStore()).run(RowTarget(TOTALS, rows), batch)
     assert result.applied == 100
     assert sorted(meter.requests) == ["BatchGetItem"] + ["PutItem"] * 10
     with Meter.on(local_client) as meter:
-        ProjectionRunner(store, rows).run(TOTALS, batch)
+        ProjectionRunner(store, MemoryParkedStore()).run(RowTarget(TOTALS, rows), batch)
     assert meter.requests == ["BatchGetItem"]
 
 

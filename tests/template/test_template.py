@@ -29,10 +29,11 @@ ROUTES = {
     "GET /users/{id}": "QueriesFunction",
     "GET /users/{id}/events": "QueriesFunction",
     "GET /users/{id}/state": "QueriesFunction",
+    "GET /stats": "QueriesFunction",
 }
-FUNCTIONS = ("CommandsFunction", "QueriesFunction", "ProjectionsFunction", "SnapshotsFunction")
+FUNCTIONS = ("CommandsFunction", "QueriesFunction", "ProjectionsFunction", "SnapshotsFunction", "RedriveFunction")
 MAPPINGS = {"ProjectionsMapping": "ProjectionsFunction", "SnapshotsMapping": "SnapshotsFunction"}
-TABLES = ("EventsTable", "ReadModelsTable")
+TABLES = ("EventsTable", "ReadModelsTable", "ParkedTable")
 
 STREAM_SECONDS = 24 * 60 * 60
 """How long DynamoDB keeps a stream record."""
@@ -109,15 +110,17 @@ def test_routes_are_closed_by_default() -> None:
 
 
 def test_there_is_no_other_way_in() -> None:
-    """No function URL, no second API, no catch-all route; API Gateway may call for this API's user routes alone."""
+    """No function URL, no second API, no catch-all route; API Gateway may call for this API's own routes alone."""
     assert len(of_type("AWS::ApiGatewayV2::Api")) == 1
     assert not of_type("AWS::Lambda::Url")
     assert not any("FunctionUrlConfig" in properties(function) for function in FUNCTIONS)
     permissions = of_type("AWS::Lambda::Permission")
+    redrive = permissions.pop("RedrivePermission")
+    assert (redrive["Principal"], target(redrive["SourceArn"])) == ("events.amazonaws.com", "RedriveSchedule.Arn")
     assert {found["FunctionName"]["Ref"] for found in permissions.values()} == set(ROUTES.values())
     for found in permissions.values():
         assert found["Principal"] == "apigateway.amazonaws.com"
-        assert re.search(r":\$\{HttpApi\}/\*/[A-Z*]+/users\*$", found["SourceArn"]["Fn::Sub"])
+        assert re.search(r":\$\{HttpApi\}/\*/[A-Z*]+/(users\*|stats)$", found["SourceArn"]["Fn::Sub"])
 
 
 def test_stage_is_throttled_and_logged() -> None:
@@ -156,7 +159,7 @@ def test_nobody_may_change_or_remove_an_event(function: str) -> None:
 
 
 def test_writers_are_few() -> None:
-    """Commands and snapshots write the event table, projections the read models, queries nothing."""
+    """Commands and snapshots write the event table; projections and redrive the read models; queries nothing."""
     writers = {
         (function, resource)
         for function in FUNCTIONS
@@ -167,6 +170,9 @@ def test_writers_are_few() -> None:
         ("CommandsFunction", "EventsTable.Arn"),
         ("SnapshotsFunction", "EventsTable.Arn"),
         ("ProjectionsFunction", "ReadModelsTable.Arn"),
+        ("ProjectionsFunction", "ParkedTable.Arn"),
+        ("RedriveFunction", "ReadModelsTable.Arn"),
+        ("RedriveFunction", "ParkedTable.Arn"),
     }
     assert {action for action, _ in rights("QueriesFunction")} <= READS
 
@@ -318,7 +324,8 @@ def references(value: object) -> Iterator[str]:
 def test_functions_get_every_setting() -> None:
     """What the code reads from its environment, the template sets."""
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    assert {name.upper() for name in Settings.model_fields} <= set(variables)
+    # An endpoint is for emulators, which set it themselves.
+    assert {name.upper() for name in Settings.model_fields} - {"AWS_ENDPOINT_URL"} <= set(variables)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

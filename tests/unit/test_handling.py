@@ -125,6 +125,15 @@ def test_races_lost_at_every_attempt_end() -> None:
     assert caught.value.attempts == 3
 
 
+def test_after_the_deadline_a_lost_race_is_not_run_again(store: RacingStore, handler: Handler) -> None:
+    other = CommandHandler(store, COUNTER, backoff=AT_ONCE)
+    store.before_append = lambda: void(other.handle("1", Add(amount=5)))
+    with pytest.raises(TooManyConflictsError) as caught:
+        handler.handle("1", Add(amount=1), Request(deadline=0))
+    assert caught.value.attempts == 1
+    assert handler.handle("1", Add(amount=1), Request(deadline=0)).version == 2  # one that is not lost still runs
+
+
 def test_the_backoff_grows_to_its_cap_with_full_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
@@ -185,9 +194,9 @@ class TestIdempotencyKey:
         ("command", "actor"), [(Add(amount=2), "me"), (Add(amount=1, times=2), "me"), (Add(amount=1), "somebody else")]
     )
     def test_the_key_of_another_command_or_caller_is_refused(self, handler: Handler, command: Add, actor: str) -> None:
-        handler.handle("1", Add(amount=1), Request(key="k", meta={"actor": "me"}))
+        handler.handle("1", Add(amount=1), Request(key="k", caller="me"))
         with pytest.raises(IdempotencyKeyReusedError):
-            handler.handle("1", command, Request(key="k", meta={"actor": actor}))
+            handler.handle("1", command, Request(key="k", caller=actor))
 
     def test_a_repeat_that_races_the_first_is_known(self, store: RacingStore, handler: Handler) -> None:
         other = CommandHandler(store, COUNTER)

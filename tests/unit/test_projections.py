@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from app.directory import DIRECTORY, DirectoryRow
 from app.users import UserCreated, UserDeleted, UserUpdated
-from eventfold import Commit, Head, MemoryEventStore, ProjectionRunner, Row
+from eventfold import Commit, Head, MemoryEventStore, ProjectionRunner, Row, RowTarget
 from eventfold.errors import BrokenStreamError
-from eventfold.memory import MemoryRowStore
+from eventfold.memory import MemoryParkedStore, MemoryRowStore
 from eventfold.projections import RowConflictError
+from eventfold.runner import BatchResult
 from eventfold.testing import rows_after
 from tests.domain import COUNTER, TOTALS, Added, Closed
 
@@ -36,6 +37,11 @@ def commits_of(store: MemoryEventStore, stream: str, sizes: Sequence[int], *, cl
     return list(store.oldest_first(stream))
 
 
+def run(store: MemoryEventStore, rows: MemoryRowStore, commits: Sequence[Commit]) -> BatchResult:
+    """Run the totals over a batch."""
+    return ProjectionRunner(store, MemoryParkedStore()).run(RowTarget(TOTALS, rows), commits)
+
+
 def total(rows: MemoryRowStore, stream: str) -> tuple[int, int | None]:
     """Return a row's version and total."""
     row = rows.get("totals", [stream])[stream]
@@ -51,16 +57,15 @@ def test_any_order_any_batches_any_duplicates_end_right(streams: dict[str, list[
     records = [c for id_, sizes in streams.items() for c in commits_of(store, f"counter-{id_}", sizes)]
     records += dice.choices(records, k=len(records))
     dice.shuffle(records)
-    runner = ProjectionRunner(store, rows)
     while records:
         batch, records = records[: dice.randint(1, 4)], records[4:]
-        assert not runner.run(TOTALS, batch).failures
+        assert not run(store, rows, batch).parked
     for id_, sizes in streams.items():
         row = rows.get("totals", [f"counter-{id_}"]).get(f"counter-{id_}")
         if row is not None:  # every one of its records may have been dropped: the next one heals it
             assert total(rows, f"counter-{id_}") == (row.version, row.version)
         (*_, last) = store.oldest_first(f"counter-{id_}")
-        runner.run(TOTALS, [last])
+        run(store, rows, [last])
         assert total(rows, f"counter-{id_}") == (sum(sizes), sum(sizes))
 
 
@@ -78,7 +83,7 @@ def test_a_batch_is_one_write_a_stream_and_one_read() -> None:
 
     store, rows = MemoryEventStore(), Counted()
     batch = [c for n in range(10) for c in commits_of(store, f"counter-{n}", [1] * 10)]
-    result = ProjectionRunner(store, rows).run(TOTALS, batch)
+    result = run(store, rows, batch)
     assert (rows.reads, rows.writes) == (1, 10)
     assert (result.applied, result.duplicates, result.healed) == (100, 0, 0)
 
@@ -86,22 +91,20 @@ def test_a_batch_is_one_write_a_stream_and_one_read() -> None:
 def test_duplicates_are_dropped_and_gaps_read_from_the_table() -> None:
     store, rows = MemoryEventStore(), MemoryRowStore()
     one, two, three, four = commits_of(store, "counter-1", [1, 2, 1, 1])
-    runner = ProjectionRunner(store, rows)
-    runner.run(TOTALS, [one])
-    result = runner.run(TOTALS, [one, three])
+    run(store, rows, [one])
+    result = run(store, rows, [one, three])
     assert (result.applied, result.duplicates, result.healed) == (3, 1, 2)
     assert total(rows, "counter-1") == (5, 5)
-    assert runner.run(TOTALS, [two, four]).duplicates == 2
+    assert run(store, rows, [two, four]).duplicates == 2
 
 
 def test_a_removed_row_stays_as_a_tombstone_with_its_version() -> None:
     store, rows = MemoryEventStore(), MemoryRowStore()
     commits = commits_of(store, "counter-1", [2, 1], closed=True)
-    runner = ProjectionRunner(store, rows)
-    runner.run(TOTALS, commits)
+    run(store, rows, commits)
     assert total(rows, "counter-1") == (3, None)
     assert rows.listed("totals", prefix="", after=None, limit=10) == []
-    runner.run(TOTALS, commits)
+    run(store, rows, commits)
     assert total(rows, "counter-1") == (3, None)
 
 
@@ -109,8 +112,8 @@ def test_a_stream_that_fails_leaves_the_others_alone() -> None:
     store, rows = MemoryEventStore(), MemoryRowStore()
     good = commits_of(store, "counter-1", [1])
     bad = Commit("counter-2", 1, ({"type": "Gone", "v": 1, "data": {}},), "x", AT)
-    result = ProjectionRunner(store, rows).run(TOTALS, [bad, *good])
-    assert list(result.failures) == ["counter-2"]
+    result = run(store, rows, [bad, *good])
+    assert list(result.parked) == ["counter-2"]
     assert total(rows, "counter-1") == (1, 1)
 
 
@@ -118,8 +121,8 @@ def test_a_gap_that_the_table_has_too_is_an_error_and_writes_nothing() -> None:
     store, rows = MemoryEventStore(), MemoryRowStore()
     _, two = commits_of(store, "counter-1", [1, 1])
     del store._streams["counter-1"][1]
-    result = ProjectionRunner(store, rows).run(TOTALS, [two])
-    assert isinstance(result.failures["counter-1"], BrokenStreamError)
+    result = run(store, rows, [two])
+    assert isinstance(result.parked["counter-1"], BrokenStreamError)
     assert rows.get("totals", ["counter-1"]) == {}
 
 
@@ -133,12 +136,12 @@ def test_a_row_written_in_between_is_read_again() -> None:
         def put(self, projection: str, row: Row, *, replaces: int) -> None:
             if not self.raced:
                 self.raced = True
-                ProjectionRunner(store, self).run(TOTALS, [one])
+                run(store, self, [one])
             super().put(projection, row, replaces=replaces)
 
     rows = Racing()
-    result = ProjectionRunner(store, rows).run(TOTALS, [one, two])
-    assert not result.failures
+    result = run(store, rows, [one, two])
+    assert not result.parked
     assert total(rows, "counter-1") == (2, 2)
     assert (result.applied, result.duplicates) == (1, 1)
 
@@ -149,8 +152,8 @@ def test_a_row_that_keeps_changing_fails_the_stream() -> None:
             raise RowConflictError
 
     store = MemoryEventStore()
-    result = ProjectionRunner(store, Restless()).run(TOTALS, commits_of(store, "counter-1", [1]))
-    assert isinstance(result.failures["counter-1"], RowConflictError)
+    result = run(store, Restless(), commits_of(store, "counter-1", [1]))
+    assert isinstance(result.parked["counter-1"], RowConflictError)
 
 
 class TestDirectory:

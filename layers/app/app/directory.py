@@ -12,7 +12,7 @@ from app.users import USERS, UserCreated, UserDeleted, UserDeletedError, UserEve
 from eventfold import Projection
 
 if TYPE_CHECKING:
-    from eventfold import Recorded, RowStore
+    from eventfold import EventStore, Recorded, RowStore
 
 MAX_SORT_CHARACTERS = 200
 """Keeps a sort key within DynamoDB's 1,024 bytes: case folding can make a name longer."""
@@ -64,6 +64,10 @@ class InvalidCursorError(ValueError):
     """The cursor was not made by a query with this prefix."""
 
 
+class VersionNotReachedError(Exception):
+    """The user has not come to the version asked for."""
+
+
 class User(DirectoryRow, frozen=True):
     """A directory entry with the version of the last event it has seen."""
 
@@ -78,22 +82,28 @@ class Page(BaseModel, frozen=True):
 
 
 class Directory:
-    """Answers queries from the directory's rows."""
+    """Answers queries from the directory's rows, and from the events where a row is behind."""
 
-    def __init__(self, rows: RowStore) -> None:
+    def __init__(self, rows: RowStore, store: EventStore) -> None:
         self._rows = rows
+        self._store = store
 
-    def get(self, id_: str) -> User:
-        """Return one user. One request.
+    def get(self, id_: str, min_version: int = 0) -> User:
+        """Return one user, never older than `min_version`. One request; one more where the row is behind.
 
         Raises:
             UserNotFoundError: nobody has this id, or its creation is not projected yet.
             UserDeletedError: there was such a user.
+            VersionNotReachedError: the user has not come to that version.
         """
         stream = USERS.stream(id_)
         row = self._rows.get(DIRECTORY.name, [stream]).get(stream)
+        if min_version > (row.version if row else 0):
+            row = DIRECTORY.catch_up(self._store, stream, row)
         if row is None:
             raise UserNotFoundError
+        if row.version < min_version:
+            raise VersionNotReachedError
         if row.data is None:
             raise UserDeletedError
         return User(version=row.version, **DirectoryRow.model_validate_json(row.data).model_dump())

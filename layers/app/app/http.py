@@ -82,9 +82,16 @@ def request_of(event: APIGatewayProxyEventV2, key: str | None = None, if_match: 
         RequestError: `If-Match` is not an ETag of ours.
     """
     meta = {"correlation_id": logger.get_correlation_id() or event.request_context.request_id}
-    if actor := actor_of(event):
+    actor = actor_of(event)
+    if actor:
         meta["actor"] = actor
-    return Request(key=key, expected_version=_expected_version(if_match), meta=meta)
+    return Request(key=key, caller=_caller_of(actor), expected_version=_expected_version(if_match), meta=meta)
+
+
+def _caller_of(actor: str | None) -> str:
+    """Return whose idempotency keys are whose: a role's, whatever session of it asks."""
+    role = re.match(r"arn:[^:]+:sts::\d+:assumed-role/[^/]+", actor or "")
+    return role[0] if role else actor or ""
 
 
 def actor_of(event: APIGatewayProxyEventV2) -> str | None:
@@ -119,6 +126,8 @@ def etag(version: int) -> str:
 def _expected_version(if_match: str | None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
+    if re.fullmatch(r'\s*W/"[^"]*"\s*', if_match):
+        return -1  # If-Match compares strongly, and a weak ETag equals nothing: RFC 9110, 13.1.1.
     match = re.fullmatch(r'\s*"(0|[1-9][0-9]{0,17})"\s*', if_match)
     if match is None:
         raise RequestError(HTTPStatus.BAD_REQUEST, 'If-Match takes one ETag as this API gives it: "3", or *.')

@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from app.directory import InvalidCursorError
+from app.directory import InvalidCursorError, VersionNotReachedError
 from app.telemetry import log_failure, logger
 from app.users import UserDeletedError, UserExistsError, UserNotFoundError
 from eventfold.errors import (
@@ -49,6 +49,7 @@ _PROBLEMS: dict[type[Exception], Problem] = {
     UserNotFoundError: Problem(HTTPStatus.NOT_FOUND, "There is no such user."),
     UserDeletedError: Problem(HTTPStatus.GONE, "The user was deleted."),
     UserExistsError: Problem(HTTPStatus.CONFLICT, "There is such a user already, with another name or email."),
+    VersionNotReachedError: Problem(HTTPStatus.CONFLICT, "The user has not come to this version yet."),
     InvalidCursorError: Problem(HTTPStatus.BAD_REQUEST, "The cursor does not belong to this query."),
     PreconditionFailedError: Problem(HTTPStatus.PRECONDITION_FAILED, "If-Match does not match the current version."),
     IdempotencyKeyReusedError: Problem(

@@ -9,11 +9,22 @@ from pydantic import BaseModel, PositiveInt
 
 
 class Settings(BaseModel, frozen=True):
-    """Set by template.yaml. `snapshot_every` is in events."""
+    """Set by template.yaml. `snapshot_every` is in events; an endpoint URL is for emulators."""
 
     events_table: str
     read_models_table: str
+    parked_table: str
     snapshot_every: PositiveInt = 50
+    aws_endpoint_url: str | None = None
+
+
+_chosen: list[Settings] = []
+
+
+def use(chosen: Settings) -> None:
+    """Take these settings and not the environment's: for programs that find the stack by themselves."""
+    _chosen[:] = [chosen]
+    settings.cache_clear()
 
 
 @cache
@@ -23,5 +34,7 @@ def settings() -> Settings:
     Raises:
         pydantic.ValidationError: one is missing or wrong; names it.
     """
+    if _chosen:
+        return _chosen[0]
     names = Settings.model_fields
     return Settings.model_validate({name: os.environ[name.upper()] for name in names if name.upper() in os.environ})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventfold import Commit, Outcome
-    from eventfold.projections import BatchResult
+    from eventfold.runner import BatchResult
 
 logger = Logger()
 metrics = Metrics()
@@ -52,14 +52,22 @@ def log_projected(projection: str, commits: Sequence[Commit], result: BatchResul
     for commit in commits:
         keys = {"projection": projection, "stream": commit.stream, "version": commit.last_version}
         keys["correlation_id"] = commit.meta.get("correlation_id", "")
-        if (failure := result.failures.get(commit.stream)) is not None:
-            log_failure("projection failed", failure, **keys)
-        else:
+        if commit.stream not in result.parked:
             lag = (now - commit.at) / timedelta(milliseconds=1)
             metrics.add_metric("ProjectionLag", MetricUnit.Milliseconds, lag)
             logger.info("projected", extra=keys)
+    log_parked(projection, result)
     metrics.add_metric("DuplicatesDropped", MetricUnit.Count, result.duplicates)
     metrics.add_metric("GapsHealed", MetricUnit.Count, result.healed)
+
+
+def log_parked(projection: str, result: BatchResult) -> None:
+    """Log and count what was parked and what goes on again."""
+    for stream, failure in result.parked.items():
+        log_failure("parked", failure, projection=projection, stream=stream)
+    for stream in result.released:
+        logger.info("released", extra={"projection": projection, "stream": stream})
+    metrics.add_metric("Parked", MetricUnit.Count, len(result.parked))
 
 
 def log_failure(message: str, error: BaseException, **keys: object) -> None:

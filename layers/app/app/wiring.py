@@ -8,26 +8,30 @@ from typing import TYPE_CHECKING, Any
 from app.directory import DIRECTORY, Directory
 from app.history import UserHistory
 from app.settings import settings
+from app.stats import STATS, UserStats
 from app.users import USERS, User, UserCommand, UserEvent
-from eventfold import CommandHandler, Decider, Projection, ProjectionRunner
-from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore, create_client
+from eventfold import CommandHandler, Decider, ProjectionRunner, RowTarget, TallyTarget, Target
+from eventfold.dynamodb import (
+    DynamoDBEventStore,
+    DynamoDBParkedStore,
+    DynamoDBRowStore,
+    DynamoDBTallyStore,
+    create_client,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold import EventStore, RowStore
+    from eventfold import EventStore, ParkedStore, RowStore, TallyStore
 
 DECIDERS: dict[str, Decider[Any, Any, Any]] = {decider.category: decider for decider in (USERS,)}
 """Every aggregate, by the category of its streams: what the snapshot function can replay."""
-
-PROJECTIONS: tuple[Projection[Any, Any], ...] = (DIRECTORY,)
-"""Every read model: what the projection function keeps up to date."""
 
 
 @cache
 def dynamodb() -> DynamoDBClient:
     """Return the client: it holds the connections, and making one costs 0.1 s."""
-    return create_client()
+    return create_client(settings().aws_endpoint_url)
 
 
 @cache
@@ -43,6 +47,18 @@ def row_store() -> RowStore:
 
 
 @cache
+def tally_store() -> TallyStore:
+    """Return where tallies are kept."""
+    return DynamoDBTallyStore(dynamodb(), settings().read_models_table)
+
+
+@cache
+def parked_store() -> ParkedStore:
+    """Return where parked streams are kept."""
+    return DynamoDBParkedStore(dynamodb(), settings().parked_table)
+
+
+@cache
 def users() -> CommandHandler[UserCommand, User, UserEvent]:
     """Return what runs user commands."""
     return CommandHandler(event_store(), USERS, snapshot_every=settings().snapshot_every)
@@ -51,7 +67,7 @@ def users() -> CommandHandler[UserCommand, User, UserEvent]:
 @cache
 def directory() -> Directory:
     """Return the user directory's queries."""
-    return Directory(row_store())
+    return Directory(row_store(), event_store())
 
 
 @cache
@@ -61,6 +77,18 @@ def history() -> UserHistory:
 
 
 @cache
-def projections() -> ProjectionRunner:
+def stats() -> UserStats:
+    """Return the statistics' queries."""
+    return UserStats(tally_store())
+
+
+@cache
+def targets() -> tuple[Target[Any, Any], ...]:
+    """Return every read model: what the projection function keeps up to date, each by itself."""
+    return (RowTarget(DIRECTORY, row_store()), TallyTarget(STATS, tally_store()))
+
+
+@cache
+def runner() -> ProjectionRunner:
     """Return what brings read models up to date."""
-    return ProjectionRunner(event_store(), row_store())
+    return ProjectionRunner(event_store(), parked_store())

@@ -7,9 +7,12 @@ from eventfold.handling import Backoff, CommandHandler, Outcome, Request
 from eventfold.history import read_events
 from eventfold.loading import Loaded, load, load_at, load_version
 from eventfold.memory import MemoryEventStore
-from eventfold.projections import Projection, ProjectionRunner, Row, RowStore
+from eventfold.parking import Parked, ParkedStore
+from eventfold.projections import Projection, Row, RowStore, RowTarget
+from eventfold.runner import ProjectionRunner, Target
 from eventfold.snapshots import take_snapshot
 from eventfold.store import EventStore
+from eventfold.tallies import Tally, TallyStore, TallyTarget
 
 __all__ = [
     "Backoff",
@@ -25,14 +28,21 @@ __all__ = [
     "Loaded",
     "MemoryEventStore",
     "Outcome",
+    "Parked",
+    "ParkedStore",
     "Projection",
     "ProjectionRunner",
     "Recorded",
     "Request",
     "Row",
     "RowStore",
+    "RowTarget",
     "Snapshot",
     "StoredEvent",
+    "Tally",
+    "TallyStore",
+    "TallyTarget",
+    "Target",
     "load",
     "load_at",
     "load_version",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 import uuid
@@ -36,13 +37,16 @@ _RACES_BEFORE_READING = 2
 class Request:
     """What comes with a command besides the command.
 
-    `key` is the caller's idempotency key. `expected_version` runs the command at that version or not at
-    all. `meta` is stored with the commit: correlation id, causation id, actor.
+    `key` is the caller's idempotency key, `caller` whose it is. `expected_version` runs the command at that version
+    or not at all. `meta` is stored with the commit: correlation id, causation id, actor. After `deadline`, in
+    seconds of `time.monotonic`, a lost race is not run again.
     """
 
     key: str | None = None
+    caller: str = ""
     expected_version: int | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
+    deadline: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,8 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             try:
                 self._store.append(commit, after=loaded.head)
             except VersionConflictError as conflict:
+                if time.monotonic() >= request.deadline:
+                    raise TooManyConflictsError(loaded.stream, attempt + 1) from conflict
                 self._backoff.wait(attempt)
                 loaded = self._catch_up(loaded, conflict, attempt)
             else:
@@ -159,7 +165,7 @@ def _ref(command: Command, request: Request) -> CommitRef:
     """Name the commit: by the caller's key, with a digest of what was asked for and by whom."""
     if request.key is None:
         return CommitRef(str(uuid.uuid4()), 0, "")
-    asked = "\n".join((type(command).__name__, request.meta.get("actor", ""), command.model_dump_json()))
+    asked = f"{type(command).__name__}\n{request.caller}\n{command.model_dump_json()}"
     return CommitRef(request.key, 0, hashlib.sha256(asked.encode()).hexdigest()[:16])
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.errors import VersionConflictError
 from eventfold.items import commit_to_item
+from eventfold.parking import Parked
 from eventfold.projections import Row, RowConflictError
 from eventfold.store import Item, already_appended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from eventfold.tallies import Checkpoint, Counts
 
 
 class MemoryEventStore:
@@ -94,3 +99,60 @@ class MemoryRowStore:
             if name == projection and row.sort is not None and row.sort.startswith(prefix) and row.sort > (after or "")
         ]
         return [row for _, row in sorted(rows, key=lambda pair: pair[0])][:limit]
+
+
+class MemoryTallyStore:
+    """Keeps the contract of `TallyStore` without durability."""
+
+    def __init__(self) -> None:
+        self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
+        self._counts: dict[tuple[str, str, str], int] = defaultdict(int)
+        self._lock = Lock()
+
+    def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
+        """See `TallyStore.checkpoints`."""
+        return {stream: found for stream in streams if (found := self._checkpoints.get((tally, stream))) is not None}
+
+    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+        """See `TallyStore.add`."""
+        key = (tally, checkpoint.stream)
+        with self._lock:
+            there = self._checkpoints.get(key)
+            if (there.version if there else 0) != replaces:
+                raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at version {replaces}")
+            self._checkpoints[key] = checkpoint
+            for row, counters in counts.items():
+                for name, amount in counters.items():
+                    self._counts[tally, row, name] += amount
+
+    def totals(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
+        """See `TallyStore.totals`."""
+        totals: dict[str, dict[str, int]] = defaultdict(dict)
+        for (name, row, counter), amount in self._counts.items():
+            if name == tally and row in rows:
+                totals[row][counter] = amount
+        return dict(totals)
+
+
+class MemoryParkedStore:
+    """Keeps the contract of `ParkedStore` without durability."""
+
+    def __init__(self) -> None:
+        self._parked: dict[tuple[str, str], Parked] = {}
+        self._lock = Lock()
+
+    def park(self, projection: str, stream: str, version: int, reason: str) -> None:
+        """See `ParkedStore.park`."""
+        with self._lock:
+            there = self._parked.get((projection, stream))
+            since = there.since if there else datetime.now(UTC)
+            attempts = there.attempts + 1 if there else 1
+            self._parked[projection, stream] = Parked(projection, stream, version, reason, since, attempts)
+
+    def release(self, projection: str, stream: str) -> None:
+        """See `ParkedStore.release`."""
+        self._parked.pop((projection, stream), None)
+
+    def listed(self, projection: str | None = None) -> Iterator[Parked]:
+        """See `ParkedStore.listed`."""
+        return (one for one in list(self._parked.values()) if projection in (None, one.projection))

@@ -1,25 +1,20 @@
-"""Projections: events in, rows of a read model out.
-
-The stream is only a wake-up, and the event table is the truth: a duplicate is dropped by its version, a gap
-is read from the table, and order is restored within each stream.
-"""
+"""Projections with one row a stream: events in, rows of a read model out."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel
 
 from eventfold.commit import category_of
-from eventfold.errors import BrokenStreamError, EventfoldError
+from eventfold.errors import EventfoldError
+from eventfold.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from eventfold.commit import Commit
-    from eventfold.events import Codec, Event, Recorded
+    from eventfold.events import Codec, Recorded
     from eventfold.store import EventStore
 
 
@@ -37,7 +32,7 @@ class Row:
 
 
 class RowConflictError(EventfoldError):
-    """Another run wrote the row in between."""
+    """Another run wrote in between."""
 
 
 class RowStore(Protocol):
@@ -90,82 +85,28 @@ class Projection[R: BaseModel, E: Event]:
         sort = self.sort_key(last.stream, data) if self.sort_key and data is not None else None
         return Row(last.stream, last.version, data.model_dump_json() if data is not None else None, sort)
 
-
-@dataclass(slots=True)
-class BatchResult:
-    """What a run did, counted in commits; `failures` maps a stream to why it could not be projected."""
-
-    applied: int = 0
-    duplicates: int = 0
-    healed: int = 0
-    failures: dict[str, Exception] = field(default_factory=dict)
+    def catch_up(self, store: EventStore, stream: str, row: Row | None) -> Row | None:
+        """Return the row as it will be once it has seen all that the stream holds now. One request; writes nothing."""
+        commits = store.oldest_first(stream, after=row.version if row else 0)
+        return self.advance(row, (one for commit in commits for one in self.codec.recorded(commit)))
 
 
-class ProjectionRunner:
-    """Brings a read model up to date from a batch of commits: one write for each stream in it."""
+class RowTarget[R: BaseModel, E: Event]:
+    """Keeps a projection's rows up to date: one conditional write for each stream in a batch."""
 
-    def __init__(self, store: EventStore, rows: RowStore, *, attempts: int = 3) -> None:
-        self._store = store
+    def __init__(self, projection: Projection[R, E], rows: RowStore) -> None:
+        self.name = projection.name
+        self.codec = projection.codec
+        self.follows = projection.follows
+        self._projection = projection
         self._rows = rows
-        self._attempts = attempts
 
-    def run[R: BaseModel, E: Event](self, projection: Projection[R, E], commits: Iterable[Commit]) -> BatchResult:
-        """Apply commits in any order, any number of times. One stream's failure leaves the others alone.
+    def read(self, streams: Sequence[str]) -> dict[str, Row]:
+        """See `Target.read`."""
+        return self._rows.get(self.name, streams)
 
-        Raises:
-            StoreUnavailableError: the read models can't be read at all.
-        """
-        by_stream: dict[str, list[Commit]] = defaultdict(list)
-        for commit in commits:
-            by_stream[commit.stream].append(commit)
-        result = BatchResult()
-        rows = self._rows.get(projection.name, list(by_stream)) if by_stream else {}
-        for stream, batch in by_stream.items():
-            try:
-                self._advance(projection, stream, rows.get(stream), batch, result)
-            except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
-                result.failures[stream] = failure
-        return result
-
-    def _advance[R: BaseModel, E: Event](
-        self, projection: Projection[R, E], stream: str, row: Row | None, batch: list[Commit], result: BatchResult
-    ) -> None:
-        for attempt in range(1, self._attempts + 1):
-            version = row.version if row else 0
-            pending, healed = self._pending(stream, version, batch)
-            advanced = projection.advance(row, (e for commit in pending for e in projection.codec.recorded(commit)))
-            try:
-                if advanced is not None and pending:
-                    self._rows.put(projection.name, advanced, replaces=version)
-            except RowConflictError:
-                if attempt == self._attempts:
-                    raise
-                row = self._rows.get(projection.name, [stream]).get(stream)
-                continue
-            result.applied += len(pending)
-            result.healed += healed
-            result.duplicates += len(batch) - (len(pending) - healed)
-            return
-
-    def _pending(self, stream: str, version: int, batch: list[Commit]) -> tuple[list[Commit], int]:
-        """Return the commits to apply behind `version`, in order, and how many the batch lacked."""
-        fresh: Mapping[int, Commit] = {commit.version: commit for commit in batch if commit.version > version}
-        if not fresh:
-            return [], 0
-        pending = [fresh[key] for key in sorted(fresh)]
-        if _first_gap(version, pending) is None:
-            return pending, 0
-        pending = list(self._store.oldest_first(stream, after=version))
-        end = pending[-1].last_version if pending else version
-        gap = _first_gap(version, pending) or (end + 1 if end < max(fresh) else None)
-        if gap is not None:
-            raise BrokenStreamError(stream, gap, "is missing from the event table")
-        return pending, sum(commit.version not in fresh for commit in pending)
-
-
-def _first_gap(version: int, commits: Sequence[Commit]) -> int | None:
-    for commit in commits:
-        if commit.version != version + 1:
-            return version + 1
-        version = commit.last_version
-    return None
+    def write(self, before: Row | None, events: Sequence[Recorded[E]]) -> None:
+        """See `Target.write`."""
+        row = self._projection.advance(before, events)
+        if row is not None:
+            self._rows.put(self.name, row, replaces=before.version if before else 0)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from eventfold.commit import Commit
+from eventfold.commit import Commit, check_stream_name
+from eventfold.errors import InvalidStreamNameError
 from eventfold.items import item_to_commit_or_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class ItemFailure(TypedDict):
@@ -30,32 +31,35 @@ class PartialBatchResponse(TypedDict):
 
 @dataclass(slots=True)
 class StreamBatch:
-    """The commits of a batch by sequence number, and the records that could not be read, with the reason."""
+    """A batch, read.
 
-    commits: dict[str, Commit] = field(default_factory=dict)
-    unreadable: dict[str, Exception] = field(default_factory=dict)
+    `unreadable` are the streams whose records make no sense: the event table says what they should have said.
+    `nameless` are the sequence numbers, with the reason, of records that don't even name a stream.
+    """
 
-    def response(self, failed_streams: Collection[str]) -> PartialBatchResponse:
-        """Report the unreadable records and those of the failed streams."""
-        failed = [
-            *self.unreadable,
-            *(number for number, commit in self.commits.items() if commit.stream in failed_streams),
-        ]
-        return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+    commits: list[Commit] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    nameless: dict[str, Exception] = field(default_factory=dict)
+
+    def response(self) -> PartialBatchResponse:
+        """Report the records that nothing can be done with; their destination is the mapping's on-failure one."""
+        return {"batchItemFailures": [{"itemIdentifier": number} for number in self.nameless]}
 
 
 def read_batch(records: Iterable[Mapping[str, Any]]) -> StreamBatch:
     """Read a batch's records. Snapshots are passed over, and one bad record does not spoil the rest."""
     batch = StreamBatch()
     for record in records:
-        number = record["dynamodb"]["SequenceNumber"]
         try:
-            item = read_record(record)
+            commit = read_record(record)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it must not stop the others
-            batch.unreadable[number] = error
+            if stream := _stream_of(record):
+                batch.unreadable.append(stream)
+            else:
+                batch.nameless[record["dynamodb"]["SequenceNumber"]] = error
         else:
-            if item is not None:
-                batch.commits[number] = item
+            if commit is not None:
+                batch.commits.append(commit)
     return batch
 
 
@@ -68,3 +72,13 @@ def read_record(record: Mapping[str, Any]) -> Commit | None:
     image = record["dynamodb"].get("NewImage")
     item = item_to_commit_or_snapshot(image) if image else None
     return item if isinstance(item, Commit) else None
+
+
+def _stream_of(record: Mapping[str, Any]) -> str | None:
+    keys = record["dynamodb"].get("Keys") or record["dynamodb"].get("NewImage") or {}
+    try:
+        stream: str = keys["stream"]["S"]
+        check_stream_name(stream)
+    except (KeyError, TypeError, AttributeError, InvalidStreamNameError):
+        return None
+    return stream

@@ -1,7 +1,9 @@
-"""The DynamoDB adapters: the event store, the read models' rows, and the client under both."""
+"""The DynamoDB adapters: the event store, what read models are kept in, parked streams, and the client under all."""
 
 from eventfold.dynamodb.client import create_client
+from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.dynamodb.store import DynamoDBEventStore
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
 
-__all__ = ["DynamoDBEventStore", "DynamoDBRowStore", "create_client"]
+__all__ = ["DynamoDBEventStore", "DynamoDBParkedStore", "DynamoDBRowStore", "DynamoDBTallyStore", "create_client"]

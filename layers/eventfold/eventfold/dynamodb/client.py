@@ -33,18 +33,24 @@ _PASSING = frozenset(
 )
 
 
-def create_client(*, connect_timeout: float = 1, read_timeout: float = 2, attempts: int = 4) -> DynamoDBClient:
-    """Return a client that gives up, in the worst case, after `attempts` times both timeouts, in seconds.
+CALL_SECONDS = 12
+"""How long one call takes at the most, retries and their pauses included, with the settings below."""
 
-    botocore's defaults wait 60 s for an answer, longer than any function here may run. Region and endpoint
-    come from the environment, as AWS's own tools take them.
+
+def create_client(
+    endpoint_url: str | None = None, *, connect_timeout: float = 1, read_timeout: float = 2, attempts: int = 3
+) -> DynamoDBClient:
+    """Return a client that gives up, in the worst case, after `attempts` times both timeouts, in seconds, and pauses.
+
+    botocore's defaults wait 60 s for an answer, longer than any function here may run. The region comes
+    from the environment, as AWS's own tools take it; so does the endpoint, unless it is named.
     """
     config = Config(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         retries={"mode": "standard", "total_max_attempts": attempts},
     )
-    client: DynamoDBClient = boto3.client("dynamodb", config=config)
+    client: DynamoDBClient = boto3.client("dynamodb", endpoint_url=endpoint_url, config=config)
     return client
 
 

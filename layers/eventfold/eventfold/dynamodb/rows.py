@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from itertools import batched, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
-from eventfold.errors import StoreUnavailableError
 from eventfold.projections import Row, RowConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef, QueryInputTypeDef
 
 INDEX = "by_sort"
 
-MAX_BATCH_GET = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-_BATCH_ROUNDS = 5
 MAX_SORT_BYTES = 1024  # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 _LAST = "\U0010ffff"  # The last character, in the order DynamoDB compares (UTF-8 bytes).
 
@@ -44,10 +42,8 @@ class DynamoDBRowStore:
 
     def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
         """See `RowStore.get`. One request for each 100 rows."""
-        rows: dict[str, Row] = {}
-        for some in batched(streams, MAX_BATCH_GET, strict=False):
-            rows |= {row.stream: row for row in self._get(projection, some)}
-        return rows
+        keys = [f"{projection}#{stream}" for stream in streams]
+        return {row.stream: row for row in map(_row, get_items(self._client, self._table, keys))}
 
     def put(self, projection: str, row: Row, *, replaces: int) -> None:
         """See `RowStore.put`. One request."""
@@ -85,21 +81,6 @@ class DynamoDBRowStore:
             return []  # DynamoDB refuses a BETWEEN whose bounds are the wrong way round.
         shards = (self._shard(f"{projection}#{n}", low, high, limit) for n in range(self._shards))
         return list(islice(heapq.merge(*shards, key=lambda row: row.sort or ""), limit))
-
-    def _get(self, projection: str, streams: Iterable[str]) -> list[Row]:
-        items: list[Mapping[str, Any]] = []
-        keys: Any = [{"key": {"S": f"{projection}#{stream}"}} for stream in streams]
-        for _ in range(_BATCH_ROUNDS):
-            with passing_errors_named():
-                answer = self._client.batch_get_item(
-                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}},
-                )
-            items += answer["Responses"].get(self._table, [])
-            left = answer.get("UnprocessedKeys", {}).get(self._table)
-            keys = left["Keys"] if left else None
-            if not keys:
-                return [_row(item) for item in items]
-        raise StoreUnavailableError("BatchGetItem left keys unprocessed")
 
     def _shard(self, shard: str, low: str, high: str, limit: int) -> list[Row]:
         query: QueryInputTypeDef = {

@@ -1,0 +1,76 @@
+"""Which deployed stack a command works on, and how to reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.settings import Settings, use
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+LOCAL_STACK = "eventfold-local"
+LOCAL_REGION = "us-east-1"
+API_URL = Path(".local/api-url")
+
+
+class NoStackError(Exception):
+    """There is no stack to work on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line says of the stack; nothing means the local one."""
+
+    stack: str | None
+    profile: str | None
+    region: str | None
+    api_url: Path = API_URL
+
+
+def connect(flags: Flags) -> None:
+    """Find the stack's tables and make the application work on them.
+
+    Raises:
+        NoStackError: the stack does not run, is not there, or can't be asked.
+    """
+    endpoint = None
+    if flags.stack is None and flags.profile is None:
+        endpoint = _local_endpoint(flags.api_url)
+        # The emulator's credentials, which open nothing else.
+        boto3.setup_default_session(aws_access_key_id="test", aws_secret_access_key="test", region_name=LOCAL_REGION)
+    else:
+        boto3.setup_default_session(profile_name=flags.profile, region_name=flags.region)
+    stack = flags.stack or (LOCAL_STACK if endpoint else "eventfold")
+    outputs = _outputs(stack, endpoint)
+    try:
+        use(
+            Settings(
+                events_table=outputs["EventsTableName"],
+                read_models_table=outputs["ReadModelsTableName"],
+                parked_table=outputs["ParkedTableName"],
+                aws_endpoint_url=endpoint,
+            )
+        )
+    except KeyError as missing:
+        raise NoStackError(f"The stack {stack!r} has no output {missing}. Is it an eventfold stack?") from None
+
+
+def _local_endpoint(api_url: Path) -> str:
+    if not api_url.is_file():
+        raise NoStackError("The local stack does not run. Start it with `make run`, or name one on AWS with --stack.")
+    return api_url.read_text().partition("/_aws/")[0].strip()
+
+
+def _outputs(stack: str, endpoint: str | None) -> dict[str, str]:
+    try:
+        cloudformation: CloudFormationClient = boto3.client("cloudformation", endpoint_url=endpoint)
+        (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    except (ClientError, BotoCoreError) as error:
+        raise NoStackError(f"The stack {stack!r} can't be asked for its tables: {error}") from error
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}

@@ -1,0 +1,19 @@
+"""Parked streams to read models: replays them from the event table. On a schedule, and whenever it is invoked."""
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from app.redrive import Redriven, redrive
+from app.telemetry import logger, metrics
+from app.wiring import parked_store
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
+    """Redrive all that is parked, or `projection`, or `stream`, where the event names them."""
+    done: Redriven = redrive(event.get("projection"), event.get("stream"))
+    metrics.add_metric("ParkedStreams", MetricUnit.Count, sum(1 for _ in parked_store().listed()))
+    return {"redriven": done.redriven, "parked": done.parked}

@@ -1,0 +1,84 @@
+"""Parked streams on DynamoDB: a table of their own, so that a read-model table that throttles can't stop parking.
+
+WARNING: the names in this file are the stored format of that table.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from eventfold.dynamodb.client import passing_errors_named
+from eventfold.parking import Parked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class DynamoDBParkedStore:
+    """One item for each projection and stream."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+
+    def park(self, projection: str, stream: str, version: int, reason: str) -> None:
+        """See `ParkedStore.park`. One request."""
+        with passing_errors_named():
+            self._client.update_item(
+                TableName=self._table,
+                Key={"projection": {"S": projection}, "stream": {"S": stream}},
+                UpdateExpression=(
+                    "SET #version = :version, #reason = :reason, #since = if_not_exists(#since, :now) "
+                    "ADD #attempts :one"
+                ),
+                ExpressionAttributeNames={f"#{name}": name for name in ("version", "reason", "since", "attempts")},
+                ExpressionAttributeValues={
+                    ":version": {"N": str(version)},
+                    ":reason": {"S": reason[:1000]},
+                    ":now": {"S": self._clock().isoformat(timespec="milliseconds")},
+                    ":one": {"N": "1"},
+                },
+            )
+
+    def release(self, projection: str, stream: str) -> None:
+        """See `ParkedStore.release`. One request."""
+        with passing_errors_named():
+            self._client.delete_item(
+                TableName=self._table, Key={"projection": {"S": projection}, "stream": {"S": stream}}
+            )
+
+    def listed(self, projection: str | None = None) -> Iterator[Parked]:
+        """See `ParkedStore.listed`. One request a page."""
+        pages: Iterator[Mapping[str, Any]]
+        if projection is None:
+            pages = iter(self._client.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True))
+        else:
+            pages = iter(
+                self._client.get_paginator("query").paginate(
+                    TableName=self._table,
+                    ConsistentRead=True,
+                    KeyConditionExpression="#projection = :projection",
+                    ExpressionAttributeNames={"#projection": "projection"},
+                    ExpressionAttributeValues={":projection": {"S": projection}},
+                )
+            )
+        with passing_errors_named():
+            for page in pages:
+                yield from map(_parked, page["Items"])
+
+
+def _parked(item: Mapping[str, Any]) -> Parked:
+    return Parked(
+        projection=item["projection"]["S"],
+        stream=item["stream"]["S"],
+        version=int(item["version"]["N"]),
+        reason=item["reason"]["S"],
+        since=datetime.fromisoformat(item["since"]["S"]),
+        attempts=int(item["attempts"]["N"]),
+    )

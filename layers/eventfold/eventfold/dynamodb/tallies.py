@@ -1,0 +1,116 @@
+"""Tallies on DynamoDB, in the read-model table.
+
+WARNING: the names in this file are the stored format of the read-model table. A change needs a rebuild.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import zlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from eventfold.dynamodb.batches import get_items
+from eventfold.dynamodb.client import code_of, passing_errors_named
+from eventfold.errors import StoreUnavailableError
+from eventfold.projections import RowConflictError
+from eventfold.tallies import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
+
+    from eventfold.tallies import Counts
+
+_ATTEMPTS = 8
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_PASSING_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+
+class DynamoDBTallyStore:
+    """Counters under `tally#row#shard`, checkpoints under `tally@stream`.
+
+    A row's counters are spread over `shards` items by stream, and summed on reading: one item takes 1,000 WCU a
+    second, a transaction 2 for each item it writes.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, *, shards: int = 8) -> None:
+        self._client = client
+        self._table = table
+        self._shards = shards
+
+    def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
+        """See `TallyStore.checkpoints`. One request for each 100."""
+        items = get_items(self._client, self._table, [f"{tally}@{stream}" for stream in streams])
+        found = (Checkpoint(item["key"]["S"].partition("@")[2], int(item["version"]["N"])) for item in items)
+        return {checkpoint.stream: checkpoint for checkpoint in found}
+
+    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+        """See `TallyStore.add`. One transaction, again where other transactions were in its way."""
+        shard = zlib.crc32(checkpoint.stream.encode()) % self._shards
+        items = [
+            self._move(f"{tally}@{checkpoint.stream}", checkpoint.version, replaces),
+            *(self._increment(f"{tally}#{row}#{shard}", counters) for row, counters in counts.items() if counters),
+        ]
+        for attempt in range(_ATTEMPTS):
+            try:
+                with passing_errors_named():
+                    self._client.transact_write_items(TransactItems=items)
+            except ClientError as error:
+                reasons = cancel_reasons(error)
+                if "ConditionalCheckFailed" in reasons:
+                    raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at version {replaces}") from error
+                if not _PASSING_REASONS.intersection(reasons):
+                    raise
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+            else:
+                return
+        raise StoreUnavailableError("other transactions were in the way")
+
+    def totals(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
+        """See `TallyStore.totals`. One request for each 100 shards."""
+        keys = [f"{tally}#{row}#{shard}" for row in rows for shard in range(self._shards)]
+        sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for item in get_items(self._client, self._table, keys):
+            row = item["key"]["S"].removeprefix(f"{tally}#").rpartition("#")[0]
+            for name, value in item.items():
+                if name != "key":
+                    sums[row][name] += int(value["N"])
+        return {row: dict(counters) for row, counters in sums.items()}
+
+    def _move(self, key: str, version: int, replaces: int) -> TransactWriteItemTypeDef:
+        put: PutTypeDef = {
+            "TableName": self._table,
+            "Item": {"key": {"S": key}, "version": {"N": str(version)}},
+            "ConditionExpression": "attribute_not_exists(#version)",
+            "ExpressionAttributeNames": {"#version": "version"},
+        }
+        if replaces:
+            put["ConditionExpression"] = "#version = :replaces"
+            put["ExpressionAttributeValues"] = {":replaces": {"N": str(replaces)}}
+        return {"Put": put}
+
+    def _increment(self, key: str, counters: Mapping[str, int]) -> TransactWriteItemTypeDef:
+        names = list(counters)
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": {"key": {"S": key}},
+                "UpdateExpression": "ADD " + ", ".join(f"#n{i} :n{i}" for i in range(len(names))),
+                "ExpressionAttributeNames": {f"#n{i}": name for i, name in enumerate(names)},
+                "ExpressionAttributeValues": {f":n{i}": {"N": str(counters[name])} for i, name in enumerate(names)},
+            }
+        }
+
+
+def cancel_reasons(error: ClientError) -> list[str]:
+    """Return why a transaction was cancelled, item by item; raise what is no cancellation."""
+    if code_of(error) != "TransactionCanceledException":
+        raise error
+    reasons = error.response.get("CancellationReasons", [])
+    return [reason.get("Code", "None") for reason in reasons]

@@ -1,0 +1,169 @@
+"""The projection runner: brings read models up to date from batches of commits.
+
+The stream is only a wake-up, and the event table is the truth: a duplicate is dropped by its version, a gap is read
+from the table, and order is restored within each stream.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from eventfold.errors import BrokenStreamError, EventfoldError
+from eventfold.events import Event
+from eventfold.projections import RowConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from eventfold.commit import Commit
+    from eventfold.events import Codec, Recorded
+    from eventfold.parking import ParkedStore
+    from eventfold.store import EventStore
+
+
+class Mark(Protocol):
+    """How far a target has seen a stream."""
+
+    @property
+    def version(self) -> int:
+        """The version of the last event it has seen."""
+        ...
+
+
+class Target[M: Mark, E: Event](Protocol):
+    """What a runner keeps up to date: the rows of a projection, or a tally."""
+
+    name: str
+    codec: Codec[E]
+
+    def follows(self, stream: str) -> bool:
+        """Whether a stream's events are meant for it."""
+        ...
+
+    def read(self, streams: Sequence[str]) -> Mapping[str, M]:
+        """Return how far it has seen each of these streams; one it has not seen is left out."""
+        ...
+
+    def write(self, before: M | None, events: Sequence[Recorded[E]]) -> None:
+        """Apply one stream's events, which follow `before`, and move the mark: both or neither.
+
+        Raises:
+            RowConflictError: the mark is no longer `before`.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What a run did, counted in commits. `parked` maps a stream to why it could not be projected."""
+
+    applied: int = 0
+    duplicates: int = 0
+    healed: int = 0
+    parked: dict[str, Exception] = field(default_factory=dict)
+    released: list[str] = field(default_factory=list)
+
+
+class ProjectionRunner:
+    """Applies batches of commits: one write for each stream in them."""
+
+    def __init__(self, store: EventStore, parked: ParkedStore, *, attempts: int = 3) -> None:
+        self._store = store
+        self._parked = parked
+        self._attempts = attempts
+
+    def run[M: Mark, E: Event](self, target: Target[M, E], commits: Iterable[Commit]) -> BatchResult:
+        """Apply commits in any order, any number of times. A stream that fails is parked; the others flow on.
+
+        Raises:
+            StoreUnavailableError: the read models can't be read, or a stream can't be parked. The whole batch is
+                to be tried again: what was applied is then dropped as duplicate.
+        """
+        by_stream: dict[str, list[Commit]] = defaultdict(list)
+        for commit in commits:
+            if target.follows(commit.stream):
+                by_stream[commit.stream].append(commit)
+        result = BatchResult()
+        marks = target.read(list(by_stream)) if by_stream else {}
+        for stream, batch in by_stream.items():
+            self._advance_or_park(target, stream, marks.get(stream), batch, result)
+        return result
+
+    def redrive[M: Mark, E: Event](self, target: Target[M, E], streams: Sequence[str]) -> BatchResult:
+        """Replay streams from the event table, from where the target stands, and release those that go through."""
+        result = BatchResult()
+        marks = target.read(streams) if streams else {}
+        for stream in streams:
+            self._advance_or_park(target, stream, marks.get(stream), None, result)
+        return result
+
+    def _advance_or_park[M: Mark, E: Event](
+        self, target: Target[M, E], stream: str, mark: M | None, batch: list[Commit] | None, result: BatchResult
+    ) -> None:
+        try:
+            healed = self._advance(target, stream, mark, batch, result)
+        except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
+            result.parked[stream] = failure
+            self._parked.park(target.name, stream, mark.version if mark else 0, reason_of(failure))
+        else:
+            # A parked stream has left a gap behind; without one there is nothing to release, and no request.
+            if healed or batch is None:
+                self._parked.release(target.name, stream)
+                result.released.append(stream)
+
+    def _advance[M: Mark, E: Event](
+        self, target: Target[M, E], stream: str, mark: M | None, batch: list[Commit] | None, result: BatchResult
+    ) -> bool:
+        """Bring one stream up to date; whether the event table had to help."""
+        for attempt in range(1, self._attempts + 1):
+            pending, missing = self._pending(stream, mark.version if mark else 0, batch)
+            events = [one for commit in pending for one in target.codec.recorded(commit)]
+            try:
+                if events:
+                    target.write(mark, events)
+            except RowConflictError:
+                if attempt == self._attempts:
+                    raise
+                mark = target.read([stream]).get(stream)
+                continue
+            result.applied += len(pending)
+            result.healed += missing
+            result.duplicates += len(batch or ()) - (len(pending) - missing)
+            return missing > 0
+        raise AssertionError("attempts is at least 1")
+
+    def _pending(self, stream: str, version: int, batch: list[Commit] | None) -> tuple[list[Commit], int]:
+        """Return the commits to apply behind `version`, in order, and how many of them the batch lacked."""
+        fresh: Mapping[int, Commit] = {commit.version: commit for commit in batch or () if commit.version > version}
+        if batch is not None and not fresh:
+            return [], 0
+        pending = [fresh[key] for key in sorted(fresh)]
+        if pending and _first_gap(version, pending) is None:
+            return pending, 0
+        pending = list(self._store.oldest_first(stream, after=version))
+        gap = _first_gap(version, pending)
+        end = pending[-1].last_version if pending else version
+        if gap is None and fresh and end < max(fresh):
+            gap = end + 1  # the stream has brought a commit that the table lacks
+        if gap is not None:
+            raise BrokenStreamError(stream, gap, "is missing from the event table")
+        return pending, sum(commit.version not in fresh for commit in pending)
+
+
+def reason_of(failure: Exception) -> str:
+    """Return an error as one line without what it may quote: its type and place; the library's own words too."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    words = f": {failure}" if isinstance(failure, EventfoldError) else ""
+    return f"{type(failure).__name__}{words}{place}"
+
+
+def _first_gap(version: int, commits: Sequence[Commit]) -> int | None:
+    for commit in commits:
+        if commit.version != version + 1:
+            return version + 1
+        version = commit.last_version
+    return None

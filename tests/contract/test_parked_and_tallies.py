@@ -1,0 +1,139 @@
+"""One contract for parked streams and one for tallies, on every adapter."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+
+from eventfold.dynamodb import DynamoDBParkedStore, DynamoDBTallyStore
+from eventfold.dynamodb.tallies import cancel_reasons
+from eventfold.errors import StoreUnavailableError
+from eventfold.memory import MemoryParkedStore, MemoryTallyStore
+from eventfold.projections import RowConflictError
+from eventfold.tallies import Checkpoint
+from tests.conftest import PARKED_TABLE, READ_MODELS_TABLE
+from tests.support import create_table
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from eventfold import ParkedStore, TallyStore
+
+
+@pytest.fixture(params=["memory", "moto", pytest.param("local", marks=pytest.mark.dynamodb_local)])
+def adapter(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def parked(adapter: str, request: pytest.FixtureRequest) -> ParkedStore:
+    if adapter == "memory":
+        return MemoryParkedStore()
+    if adapter == "moto":
+        return DynamoDBParkedStore(request.getfixturevalue("moto_client"), PARKED_TABLE)
+    client: DynamoDBClient = request.getfixturevalue("local_client")
+    name = f"{request.getfixturevalue('local_tables')[0]}-parked"
+    create_table(client, "ParkedTable", name)
+    return DynamoDBParkedStore(client, name)
+
+
+@pytest.fixture
+def tallies(adapter: str, request: pytest.FixtureRequest) -> TallyStore:
+    if adapter == "memory":
+        return MemoryTallyStore()
+    if adapter == "moto":
+        return DynamoDBTallyStore(request.getfixturevalue("moto_client"), READ_MODELS_TABLE)
+    return DynamoDBTallyStore(request.getfixturevalue("local_client"), request.getfixturevalue("local_tables")[1])
+
+
+def test_parking_again_counts_and_keeps_since(parked: ParkedStore) -> None:
+    parked.park("p", "thing-1", 3, "first")
+    (first,) = parked.listed()
+    parked.park("p", "thing-1", 4, "second")
+    (second,) = parked.listed("p")
+    assert (second.version, second.reason, second.attempts, second.since) == (4, "second", 2, first.since)
+
+
+def test_parked_streams_are_listed_by_projection_and_released(parked: ParkedStore) -> None:
+    for projection, stream in (("p", "thing-1"), ("p", "thing-2"), ("q", "thing-1")):
+        parked.park(projection, stream, 0, "x")
+    assert {one.stream for one in parked.listed("p")} == {"thing-1", "thing-2"}
+    assert sum(1 for _ in parked.listed()) == 3
+    parked.release("p", "thing-1")
+    parked.release("p", "thing-1")
+    assert {(one.projection, one.stream) for one in parked.listed()} == {("p", "thing-2"), ("q", "thing-1")}
+
+
+def test_counters_and_checkpoint_move_together_or_not_at_all(tallies: TallyStore) -> None:
+    tallies.add("t", {"all": {"a": 2, "b": 1}, "day": {"a": 2}}, Checkpoint("thing-1", 3), replaces=0)
+    for replaces in (0, 2):
+        with pytest.raises(RowConflictError):
+            tallies.add("t", {"all": {"a": 5}}, Checkpoint("thing-1", 4), replaces=replaces)
+    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 5), replaces=3)
+    tallies.add("t", {}, Checkpoint("thing-2", 1), replaces=0)
+    assert tallies.totals("t", ["all", "day", "never"]) == {"all": {"a": 3, "b": 1}, "day": {"a": 2}}
+    assert tallies.checkpoints("t", ["thing-1", "thing-2", "thing-3"]) == {
+        "thing-1": Checkpoint("thing-1", 5),
+        "thing-2": Checkpoint("thing-2", 1),
+    }
+
+
+def test_tallies_do_not_mix(tallies: TallyStore) -> None:
+    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 1), replaces=0)
+    assert tallies.totals("u", ["all"]) == {}
+    assert tallies.checkpoints("u", ["thing-1"]) == {}
+
+
+@pytest.mark.dynamodb_local
+def test_many_streams_add_to_the_same_rows_at_once(local_client: DynamoDBClient, local_tables: tuple[str, str]) -> None:
+    tallies = DynamoDBTallyStore(local_client, local_tables[1])
+
+    def add(n: int) -> None:
+        tallies.add("t", {"all": {"a": 1}}, Checkpoint(f"thing-{n}", 1), replaces=0)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(200)))
+    assert tallies.totals("t", ["all"]) == {"all": {"a": 200}}
+
+
+def cancelled(*codes: str) -> ClientError:
+    reasons = [{"Code": code} for code in codes]
+    answer = {"Error": {"Code": "TransactionCanceledException", "Message": ""}, "CancellationReasons": reasons}
+    return ClientError(answer, "TransactWriteItems")  # type: ignore[arg-type] # an answer, abridged
+
+
+@pytest.mark.parametrize(
+    ("reasons", "raised"),
+    [
+        (["ConditionalCheckFailed", "None"], RowConflictError),
+        (["ConditionalCheckFailed", "TransactionConflict"], RowConflictError),
+        (["None", "TransactionConflict"], StoreUnavailableError),
+        (["None", "ThrottlingError"], StoreUnavailableError),
+        (["None", "ProvisionedThroughputExceeded"], StoreUnavailableError),
+        (["None", "ValidationError"], ClientError),
+        (["ItemCollectionSizeLimitExceeded"], ClientError),
+    ],
+)
+def test_the_reasons_of_a_cancelled_transaction_are_told_apart(
+    moto_client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch, reasons: list[str], raised: type[Exception]
+) -> None:
+    tries: list[int] = []
+
+    def cancel(**_: object) -> None:
+        tries.append(1)
+        raise cancelled(*reasons)
+
+    monkeypatch.setattr(moto_client, "transact_write_items", cancel)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(raised):
+        DynamoDBTallyStore(moto_client, READ_MODELS_TABLE).add("t", {}, Checkpoint("thing-1", 1), replaces=0)
+    assert len(tries) == (8 if raised is StoreUnavailableError else 1)
+
+
+def test_what_is_no_cancellation_is_raised_as_it_is() -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        cancel_reasons(ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "TransactWriteItems"))
