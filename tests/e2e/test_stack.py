@@ -12,7 +12,7 @@ import pytest
 
 from app.users import USERS
 from eventfold import Snapshot, load, read_events
-from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.dynamodb import DynamoDBEventStore, DynamoDBParkedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +118,54 @@ def test_16_writers_race_on_one_stream_and_nothing_is_lost_or_doubled(api: httpx
         lambda: r if (r := api.get(f"/users/{id_}").json()).get("version") == len(stored) else None, "the last row"
     )
     assert row["name"] == stored[len(stored)]
+
+
+def test_what_was_just_written_can_be_read_at_once(api: httpx.Client) -> None:
+    for n in range(5):
+        id_ = create(api, f"Fresh {n}")
+        assert api.get(f"/users/{id_}", params={"min_version": 1}).json()["name"] == f"Fresh {n}"
+        api.patch(f"/users/{id_}", json={"name": f"Fresher {n}"})
+        assert api.get(f"/users/{id_}", params={"min_version": 2}).json()["name"] == f"Fresher {n}"
+        assert api.get(f"/users/{id_}", params={"min_version": 3}).status_code == 409
+        api.delete(f"/users/{id_}")
+        assert api.get(f"/users/{id_}", params={"min_version": 3}).status_code == 410
+
+
+def test_users_are_counted_exactly(api: httpx.Client, deployed: Stack) -> None:
+    def recount() -> tuple[int, int]:
+        pages = deployed.dynamodb.get_paginator("scan").paginate(TableName=deployed.outputs["EventsTableName"])
+        types = [
+            event["type"]
+            for page in pages
+            for item in page["Items"]
+            if "events" in item
+            for event in json.loads(item["events"]["S"])
+        ]
+        return types.count("UserCreated"), types.count("UserDeleted")
+
+    ids = [create(api, f"Counted {n}") for n in range(10)]
+    for id_ in ids[:4]:
+        api.delete(f"/users/{id_}")
+    created, deleted = recount()
+
+    def counted() -> dict[str, object] | None:
+        stats: dict[str, object] = api.get("/stats").json()
+        return stats if (stats["created"], stats["deleted"]) == (created, deleted) else None
+
+    stats = eventually(counted, "the right count")
+    assert stats["active"] == created - deleted
+    assert stats["days"]
+
+
+def test_a_parked_stream_goes_on_after_a_redrive(api: httpx.Client, deployed: Stack) -> None:
+    id_ = create(api, "Parked")
+    eventually(lambda: True if api.get(f"/users/{id_}").is_success else None, "the row")
+    stream = f"user-{id_}"
+    DynamoDBParkedStore(deployed.dynamodb, deployed.outputs["ParkedTableName"]).park("directory", stream, 1, "test")
+    answer = deployed.functions.invoke(FunctionName=deployed.function_name("RedriveFunction"), Payload=b"{}")
+    assert json.loads(answer["Payload"].read()) == {"redriven": 1, "parked": 0}
+    parked = DynamoDBParkedStore(deployed.dynamodb, deployed.outputs["ParkedTableName"])
+    assert list(parked.listed()) == []
 
 
 def test_the_directory_pages_by_prefix(api: httpx.Client) -> None:
