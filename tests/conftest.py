@@ -106,3 +106,12 @@ def api(deployed: stack.Stack) -> Iterator[httpx.Client]:
     """An HTTP client of the deployed API."""
     with httpx.Client(base_url=deployed.api_url, timeout=60) as client:
         yield client
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was not judged by the real thing."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "dynamodb_local" in report.keywords]
+    if skipped:
+        terminalreporter.section("NOT TESTED AGAINST DYNAMODB LOCAL", red=True, bold=True)
+        terminalreporter.line(f"{len(skipped)} tests were skipped: races, limits and costs were not judged.", red=True)
+        terminalreporter.line(f"Why: {dynamodb_local.available()} CI fails without it.", red=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,17 +46,32 @@ def test_the_code_runs_from_top_to_bottom() -> None:
     exec("\n".join(code), {"__name__": "readme"})  # noqa: S102 - our own README
 
 
-@pytest.mark.stack
-def test_the_requests_work_as_they_stand(deployed: Stack, tmp_path: Path) -> None:
-    (script,) = (block for block in blocks("sh") if "curl" in block)
+@pytest.fixture
+def elsewhere(deployed: Stack, tmp_path: Path) -> Path:
+    """A folder where the local stack seems to run."""
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "api-url").write_text(deployed.api_url + "\n")
+    return tmp_path
+
+
+@pytest.mark.stack
+def test_the_requests_work_as_they_stand(elsewhere: Path) -> None:
+    (script,) = (block for block in blocks("sh") if "curl" in block)
     # Queries come moments after their commands here: the read model gets its time.
     paced = script.replace('curl "$API/users?prefix=a"', 'sleep 3; curl "$API/users?prefix=a"')
-    done = subprocess.run(["bash", "-eu", "-c", paced], cwd=tmp_path, check=True, capture_output=True, text=True)  # noqa: S603, S607
+    done = subprocess.run(["bash", "-eu", "-c", paced], cwd=elsewhere, check=True, capture_output=True, text=True)  # noqa: S603, S607
     assert "HTTP/1.1 201" in done.stdout
     assert '"version":2}' in done.stdout
     assert '"name":"Ada","email":"ada@example.com"' in done.stdout
     assert '"type":"UserUpdated"' in done.stdout
     assert '"status":"active","name":"Ada","email":null' in done.stdout
     assert "HTTP/1.1 204" in done.stdout
+
+
+@pytest.mark.stack
+def test_the_operator_s_commands_work_as_they_stand(elsewhere: Path) -> None:
+    commands = re.findall(r"^\.venv/bin/eventfold (.*)$", README, flags=re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        program = [sys.executable, "-m", "cli.main", *command.split()]
+        subprocess.run(program, cwd=elsewhere, check=True)  # noqa: S603
