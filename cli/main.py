@@ -7,15 +7,25 @@ import json
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from app.redrive import UnknownProjectionError, check_projection
 from app.redrive import redrive as redrive_parked
 from app.wiring import parked_store
 from cli.target import Flags, NoStackError, connect
 from eventfold.errors import StoreUnavailableError
 
-app = typer.Typer(no_args_is_help=True, help="Look after an eventfold stack: the local one, or one on AWS.")
+EXPECTED = (NoStackError, UnknownProjectionError, StoreUnavailableError, BotoCoreError, ClientError)
+"""What goes wrong without being a fault of the program: a message, and no traceback."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="Look after an eventfold stack: the local one, or one on AWS.",
+)
 parked = typer.Typer(no_args_is_help=True, help="Streams that a projection can't go on with.")
 app.add_typer(parked, name="parked")
 
@@ -44,13 +54,15 @@ def list_parked(context: typer.Context, *, projection: Projection = None, as_jso
     """
     connect(context.obj)
     found = list(parked_store().listed(projection))
+    if not found:
+        check_projection(projection)
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(one) for one in found], default=str))
+        typer.echo(json.dumps([dataclasses.asdict(one) | {"since": one.since.isoformat()} for one in found]))
     elif found:
         table = Table("projection", "stream", "version", "attempts", "since", "reason")
         for one in found:
             since = one.since.isoformat(timespec="seconds")
-            table.add_row(one.projection, one.stream, str(one.version), str(one.attempts), since, one.reason)
+            table.add_row(one.projection, one.stream, str(one.version), str(one.attempts), since, escape(one.reason))
         console.print(table)
     else:
         console.print("[green]Nothing is parked.[/]")
@@ -70,7 +82,7 @@ def redrive(
     Example: eventfold parked redrive --stream user-42
     """
     connect(context.obj)
-    done = redrive_parked(projection, stream)
+    done = redrive_parked(projection, stream, report=lambda *_: None)  # stdout is the answer's, not a log's
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(done)))
     else:
@@ -82,8 +94,8 @@ def main() -> None:
     """Run the command line; what is expected to go wrong is a message and exit code 2."""
     try:
         app()
-    except (NoStackError, StoreUnavailableError) as error:
-        Console(stderr=True).print(f"[red]✗[/] {error}")
+    except EXPECTED as error:
+        Console(stderr=True, soft_wrap=True).print(f"[red]✗[/] {escape(str(error))}")
         raise SystemExit(2) from None
 
 

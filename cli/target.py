@@ -25,7 +25,7 @@ class NoStackError(Exception):
 
 @dataclass(frozen=True)
 class Flags:
-    """What the command line says of the stack; nothing means the local one."""
+    """What the command line says of the stack; nothing of the three means the local one."""
 
     stack: str | None
     profile: str | None
@@ -40,12 +40,15 @@ def connect(flags: Flags) -> None:
         NoStackError: the stack does not run, is not there, or can't be asked.
     """
     endpoint = None
-    if flags.stack is None and flags.profile is None:
+    if flags.stack is flags.profile is flags.region is None:
         endpoint = _local_endpoint(flags.api_url)
         # The emulator's credentials, which open nothing else.
         boto3.setup_default_session(aws_access_key_id="test", aws_secret_access_key="test", region_name=LOCAL_REGION)
     else:
-        boto3.setup_default_session(profile_name=flags.profile, region_name=flags.region)
+        try:
+            boto3.setup_default_session(profile_name=flags.profile, region_name=flags.region)
+        except BotoCoreError as error:
+            raise NoStackError(str(error)) from error
     stack = flags.stack or (LOCAL_STACK if endpoint else "eventfold")
     outputs = _outputs(stack, endpoint)
     try:

@@ -6,20 +6,38 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from app.telemetry import log_failure, log_parked, log_projected, logger, metrics
 from app.wiring import runner, targets
-from eventfold.streams import PartialBatchResponse, read_batch
+from eventfold import Target
+from eventfold.streams import PartialBatchResponse, StreamBatch, read_batch
 
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> PartialBatchResponse:
-    """Project one batch of a DynamoDB stream. What can't be projected is parked, and the rest flows on."""
+    """Project one batch of a DynamoDB stream. What can't be projected is parked, and the rest flows on.
+
+    A read model out of reach fails the batch, so that it comes again, but not before the others had theirs.
+    """
     batch = read_batch(event["Records"])
     for number, error in batch.nameless.items():
         log_failure("unreadable record", error, sequence_number=number)
+    for stream in batch.unreadable:
+        logger.warning("unreadable record", extra={"stream": stream})
+    failures: list[Exception] = []
     for target in targets():
-        commits = [commit for commit in batch.commits if target.follows(commit.stream)]
-        log_projected(target.name, commits, runner().run(target, commits))
-        # The record is only a wake-up: what it should have said, the event table says.
-        unreadable = [stream for stream in batch.unreadable if target.follows(stream)]
-        log_parked(target.name, runner().redrive(target, unreadable))
+        try:
+            project(target, batch)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is this target's alone
+            log_failure("projection failed", failure, projection=target.name)
+            failures.append(failure)
+    if failures:
+        raise failures[0]
     return batch.response()
+
+
+def project(target: Target[Any, Any], batch: StreamBatch) -> None:
+    """Bring one read model up to date with a batch."""
+    commits = [commit for commit in batch.commits if target.follows(commit.stream)]
+    log_projected(target.name, commits, runner().run(target, commits))
+    # The record is only a wake-up: what it should have said, the event table says.
+    unreadable = [stream for stream in batch.unreadable if target.follows(stream)]
+    log_parked(target.name, runner().redrive(target, unreadable))

@@ -19,6 +19,7 @@ from app.wiring import directory, history, stats
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at the most.")]
 Version = Annotated[int, Query(ge=0, le=10**15)]
+MAX_DAYS = 366
 Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2999, 12, 31))]
 
 api = Api()
@@ -69,7 +70,12 @@ def get_stats(
 ) -> Stats:
     """Return how many users were created and deleted, in all and by day; the last 30 days if none are named."""
     last = last or datetime.now(UTC).date()
-    return stats().get(first or last - timedelta(days=29), last)
+    first = first or last - timedelta(days=29)
+    if first > last:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "The first day is not after the last.")
+    if (last - first).days >= MAX_DAYS:
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"One answer shows at most {MAX_DAYS} days.")
+    return stats().get(first, last)
 
 
 @logger.inject_lambda_context(clear_state=True)

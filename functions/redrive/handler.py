@@ -14,6 +14,8 @@ from app.wiring import parked_store
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Redrive all that is parked, or `projection`, or `stream`, where the event names them."""
-    done: Redriven = redrive(event.get("projection"), event.get("stream"))
-    metrics.add_metric("ParkedStreams", MetricUnit.Count, sum(1 for _ in parked_store().listed()))
+    try:
+        done: Redriven = redrive(event.get("projection"), event.get("stream"))
+    finally:  # The alarm is told even where a redrive fails as a whole.
+        metrics.add_metric("ParkedStreams", MetricUnit.Count, sum(1 for _ in parked_store().listed()))
     return {"redriven": done.redriven, "parked": done.parked}

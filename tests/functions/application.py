@@ -1,4 +1,4 @@
-"""The four functions as a test calls them: handlers on moto, with their answers, log lines and metrics."""
+"""The five functions as a test calls them: handlers on moto, with their answers, log lines and metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from app import wiring
 from app.settings import settings
 from app.telemetry import logger, metrics
 from app.users import USERS
-from eventfold import Commit
-from eventfold.items import item_to_commit_or_snapshot
+from eventfold import Commit, Parked
+from eventfold.items import commit_to_item, item_to_commit_or_snapshot
 from eventfold.store import end_of
 from tests.support import Answer, LambdaContext, http_event, stream_event
 
@@ -122,6 +122,26 @@ class Application:
         """Hand commits to the snapshot function: those that are due unless told."""
         due = (commit for commit in self.commits() if commit.snapshot_due)
         return self.call("snapshots", stream_event(due if items is None else items))
+
+    def redrive(self, **event: str) -> dict[str, int]:
+        """Invoke the redrive function: as the schedule does, unless told a projection or stream."""
+        return self.call("redrive", event)
+
+    def parked(self, projection: str | None = None) -> list[Parked]:
+        """Return what is parked, in order of projection and stream."""
+        found = wiring.parked_store().listed(projection)
+        return sorted(found, key=lambda one: (one.projection, one.stream))
+
+    def stats(self, first: str = "2026-01-01", last: str = "2026-01-31") -> dict[str, Any]:
+        """Return the statistics, with the days from the first to the last."""
+        answer = self.request("GET", "/stats", query={"from": first, "to": last})
+        assert answer.status == 200, answer
+        body: dict[str, Any] = answer.body
+        return body
+
+    def overwrite(self, commit: Commit) -> None:
+        """Put a commit into the event table in the place of the one there, as nothing but an operator could."""
+        self.client.put_item(TableName=self._table, Item=commit_to_item(commit))
 
     def lines(self, message: str | None = None) -> list[dict[str, Any]]:
         """Return the log lines so far, all of them or those with this message."""

@@ -32,7 +32,7 @@ class Stdout:
 def app(
     moto_client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Application]:
-    """The four functions on moto's tables."""
+    """The five functions on moto's tables."""
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     monkeypatch.setattr(handler, "stream", Stdout())

@@ -77,6 +77,43 @@ def test_another_callers_repeat_of_a_key_on_the_same_user_is_refused(app: Applic
     assert len(app.commits(id_)) == 2
 
 
+SESSION = "arn:aws:sts::123456789012:assumed-role/front/another"
+OTHERS = [
+    "arn:aws:sts::123456789012:assumed-role/back/session",
+    "arn:aws:sts::123456789012:assumed-role/front2/session",
+    "arn:aws:sts::999999999999:assumed-role/front/session",
+    "arn:aws:iam::123456789012:user/front/session",
+]
+
+
+def iam(arn: str) -> dict[str, dict[str, str]]:
+    """Return an authorizer's word for an IAM principal."""
+    return {"iam": {"userArn": arn}}
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_role_repeats_its_key_from_another_session(app: Application, method: str) -> None:
+    path = f"/users/{app.create('Ada')}" if method == "PATCH" else "/users"
+    before = len(app.commits())
+    first, again = (
+        app.request(method, path, {"name": "B"}, headers={"Idempotency-Key": "k"}, authorizer=iam(arn))
+        for arn in (ROLE, SESSION)
+    )
+    assert (first.status, first.body) == (again.status, again.body)
+    assert len(app.commits()) == before + 1
+    assert app.commits(first.body["id"])[-1].meta["actor"] == ROLE
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_same_key_of_another_principal_is_another_request(app: Application, other: str) -> None:
+    mine, theirs = (
+        app.request("POST", "/users", {"name": "B"}, headers={"Idempotency-Key": "k"}, authorizer=iam(arn))
+        for arn in (ROLE, other)
+    )
+    assert (mine.status, theirs.status) == (201, 201)
+    assert mine.body["id"] != theirs.body["id"]
+
+
 def test_the_caller_is_in_no_log_line(app: Application) -> None:
     app.request("POST", "/users", {"name": "Ada"}, authorizer=JWT)
     app.project()

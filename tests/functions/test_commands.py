@@ -164,7 +164,8 @@ def test_a_condition_that_holds_lets_the_command_through(app: Application, etag:
     assert app.request("PATCH", f"/users/{id_}", {"name": "B"}, headers={"If-Match": etag}).status == 200
 
 
-@pytest.mark.parametrize("etag", ['"0"', '"2"', '"999999999999999999"'])
+# A weak ETag equals nothing, since If-Match compares strongly: RFC 9110, 13.1.1.
+@pytest.mark.parametrize("etag", ['"0"', '"2"', '"999999999999999999"', 'W/"1"', ' W/"1" ', 'W/"x"', 'W/""'])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_a_condition_that_does_not_hold_is_412(app: Application, method: str, etag: str) -> None:
     id_ = app.create()
@@ -174,7 +175,24 @@ def test_a_condition_that_does_not_hold_is_412(app: Application, method: str, et
 
 
 @pytest.mark.parametrize(
-    "etag", ["", "1", 'W/"1"', '"1", "2"', '"2", "1"', '*, "1"', '"-1"', '"01"', '"' + "9" * 30 + '"', '"\u0661"', '"']
+    "etag",
+    [
+        "",
+        "1",
+        "W/1",
+        'w/"1"',
+        'W/"1',
+        'W/"1", W/"2"',
+        '"1", W/"1"',
+        '"1", "2"',
+        '"2", "1"',
+        '*, "1"',
+        '"-1"',
+        '"01"',
+        '"' + "9" * 30 + '"',
+        '"\u0661"',
+        '"',
+    ],
 )
 def test_a_malformed_condition_is_400(app: Application, etag: str) -> None:
     id_ = app.create()

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import pytest
 
+from app import wiring
 from app.users import USERS, UserCreated, UserUpdated
-from eventfold import Commit, Snapshot
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot
+from eventfold import Snapshot
 from tests.conftest import EVENTS_TABLE
-from tests.support import ROOT, template
+from tests.functions.payloads import BATCHES, PAYLOADS, REDRIVES, REQUESTS, payload
+from tests.support import template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.functions.application import Application
 
-EVENTS = ROOT / "events"
-PAYLOADS = sorted(str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json"))
-REQUESTS = [name for name in PAYLOADS if name.startswith(("commands/", "queries/"))]
-BATCHES = [name for name in PAYLOADS if name not in REQUESTS]
-
 ADA = "0b0f6a3e-5d5c-4b53-9d34-6f1f0a4d2c11"
 BOB = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-
-
-def payload(name: str) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
-    return parsed
-
 
 # --- What is there before ---------------------------------------------------------------------------------
 
@@ -58,6 +45,20 @@ def updated(app: Application) -> None:
 def unprojected(app: Application) -> None:
     """Ada at version 3, and Bob, deleted; the directory is empty."""
     _store(app, "projections/batch")
+
+
+def two_versions(app: Application) -> None:
+    """Ada at version 2; the directory is empty."""
+    ada(app)
+    _store(app, "projections/user-updated")
+
+
+def parked(app: Application) -> None:
+    """Ada at version 3, and Bob, deleted; both are parked by every projection."""
+    unprojected(app)
+    for projection in ("directory", "stats"):
+        for id_ in (ADA, BOB):
+            wiring.parked_store().park(projection, USERS.stream(id_), 0, "StoreUnavailableError")
 
 
 def past(app: Application) -> None:
@@ -104,7 +105,16 @@ class Done:
     failed: tuple[int, ...] = ()
 
 
-EXPECTED: dict[str, Answered | Done] = {
+@dataclass(frozen=True)
+class Redrives:
+    """What a redrive answers, and what it leaves parked: projection and id."""
+
+    redriven: int
+    left: frozenset[tuple[str, str]] = frozenset()
+    before: Callable[[Application], None] = parked
+
+
+EXPECTED: dict[str, Answered | Done | Redrives] = {
     "commands/create-user": Answered(201, body={"version": 1}, appended=1),
     "commands/create-user-idempotent": Answered(201, body={"version": 1}, appended=1),
     "commands/create-user-jwt": Answered(201, body={"version": 1}, appended=1),
@@ -124,6 +134,14 @@ EXPECTED: dict[str, Answered | Done] = {
     "queries/get-user": Answered(200, past, {"name": "Ada King", "email": "ada.king@example.com", "version": 3}),
     "queries/get-user-deleted": Answered(410, past),
     "queries/get-user-unknown": Answered(404),
+    "queries/get-user-min-version": Answered(200, unprojected, {"name": "Ada King", "version": 3}),
+    "queries/get-user-min-version-yet-to-come": Answered(409, past),
+    "queries/get-stats": Answered(
+        200,
+        past,
+        {"created": 2, "deleted": 1, "active": 1, "days": [{"day": "2026-01-01", "created": 2, "deleted": 1}]},
+    ),
+    "queries/get-stats-wrong-dates": Answered(400, past),
     "queries/list-users": Answered(
         200,
         past,
@@ -150,7 +168,11 @@ EXPECTED: dict[str, Answered | Done] = {
     "projections/duplicate": Done({ADA: 1}),
     "projections/out-of-order": Done({ADA: 2}),
     "projections/gap": Done({ADA: 3}, unprojected),
-    "projections/unreadable": Done({ADA: 1, BOB: 1}, failed=(1,)),
+    "projections/unreadable": Done({ADA: 2, BOB: 1}, two_versions),
+    "projections/unreadable-nameless": Done({ADA: 1, BOB: 1}, failed=(1,)),
+    "redrive/all": Redrives(4),
+    "redrive/projection": Redrives(2, frozenset({("stats", ADA), ("stats", BOB)})),
+    "redrive/stream": Redrives(2, frozenset({("directory", BOB), ("stats", BOB)})),
     "snapshots/due": Done({ADA: 50}, fifty_events),
     "snapshots/duplicate": Done({ADA: 50}, fifty_events),
     "snapshots/unreadable": Done({ADA: 50, BOB: None}, fifty_events, failed=(0,)),
@@ -185,6 +207,21 @@ def test_a_batch_is_worked_on(app: Application, name: str) -> None:
     assert [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] == numbers
     left = snapshots(app) if function == "snapshots" else rows(app)
     assert {id_: left.get(id_) for id_ in expected.versions} == dict(expected.versions)
+    assert app.parked() == []
+
+
+@pytest.mark.parametrize("name", REDRIVES)
+def test_a_redrive_releases_what_it_names(app: Application, name: str) -> None:
+    expected = EXPECTED[name]
+    assert isinstance(expected, Redrives)
+    expected.before(app)
+    assert app.call("redrive", payload(name)) == {"redriven": expected.redriven, "parked": 0}
+    assert {(one.projection, one.stream.partition("-")[2]) for one in app.parked()} == expected.left
+
+
+def test_the_schedule_redrives_with_a_payload_that_is_here() -> None:
+    (target,) = template()["Resources"]["RedriveSchedule"]["Properties"]["Targets"]
+    assert json.loads(target["Input"]) == payload("redrive/all")
 
 
 @pytest.mark.parametrize("name", [name for name in REQUESTS if name.endswith("-idempotent")])
@@ -195,51 +232,6 @@ def test_a_payload_with_a_key_can_be_sent_again(app: Application, name: str) -> 
     assert first["body"] == again["body"]
 
 
-# --- Whether AWS would send it so -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_is_one_that_api_gateway_sends(name: str) -> None:
-    event = payload(name)
-    context, headers = event["requestContext"], event["headers"]
-    assert event["version"] == "2.0"
-    assert event["routeKey"] == context["routeKey"] == f"{context['http']['method']} {_path(event)}"
-    assert event["routeKey"] in _routes(name.partition("/")[0])
-    assert event["rawPath"] == context["http"]["path"]
-    assert dict(parse_qsl(event["rawQueryString"])) == event.get("queryStringParameters", {})
-    assert headers == {key.lower(): value for key, value in headers.items()}
-    assert "iam" in context["authorizer"] or "jwt" in context["authorizer"]
-    body = event.get("body", "")
-    # API Gateway hands over as text what is text by its type, and everything else in base64.
-    assert event["isBase64Encoded"] == (bool(body) and headers.get("content-type") != "application/json")
-    sent = base64.b64decode(body) if event["isBase64Encoded"] else body.encode()
-    assert int(headers.get("content-length", "0")) == len(sent)
-
-
-@pytest.mark.parametrize("name", BATCHES)
-def test_a_batch_is_one_that_its_stream_mapping_lets_through(name: str) -> None:
-    function = name.partition("/")[0]
-    mapping = template()["Resources"][f"{function.capitalize()}Mapping"]["Properties"]
-    (filter_,) = mapping["FilterCriteria"]["Filters"]
-    pattern = json.loads(filter_["Pattern"])
-    records = payload(name)["Records"]
-    assert 0 < len(records) <= mapping["BatchSize"]
-    for record in records:
-        assert record["eventName"] in pattern["eventName"]
-        image = record["dynamodb"]["NewImage"]
-        assert pattern["dynamodb"]["NewImage"].keys() <= image.keys()
-        assert record["dynamodb"]["Keys"] == {key: image[key] for key in ("stream", "version")}
-
-
-@pytest.mark.parametrize("name", [name for name in BATCHES if "unreadable" not in name])
-def test_a_record_has_the_stored_format_and_the_domains_events(name: str) -> None:
-    for record in payload(name)["Records"]:
-        commit = item_to_commit_or_snapshot(record["dynamodb"]["NewImage"])
-        assert isinstance(commit, Commit)
-        assert commit_to_item(commit) == record["dynamodb"]["NewImage"]
-        assert USERS.codec.recorded(commit)
-
-
 def rows(app: Application) -> dict[str, int | None]:
     """Return the version at which the directory has each user."""
     return {id_: app.request("GET", f"/users/{id_}").body.get("version") for id_ in (ADA, BOB)}
@@ -248,19 +240,3 @@ def rows(app: Application) -> dict[str, int | None]:
 def snapshots(app: Application) -> dict[str, int | None]:
     """Return the version of each user's snapshot."""
     return {item.stream.partition("-")[2]: item.version for item in app.stored() if isinstance(item, Snapshot)}
-
-
-def _path(event: Mapping[str, Any]) -> str:
-    path: str = event["rawPath"]
-    for name, value in event.get("pathParameters", {}).items():
-        path = path.replace(value, f"{{{name}}}")
-    return path
-
-
-def _routes(function: str) -> set[str]:
-    """Return the routes that template.yaml sends to a function."""
-    integration = f"{function.capitalize()}Integration"
-    routes = [
-        one["Properties"] for one in template()["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Route"
-    ]
-    return {route["RouteKey"] for route in routes if re.search(integration, str(route["Target"]))}

@@ -1,4 +1,4 @@
-"""Stream to read models: what a batch does to the directory, what it reports as failed, what it logs and measures."""
+"""Stream to read models: what a batch does to them, in any order and any number of times; logs and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support import stream_event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventfold import Commit, Row
+    from eventfold import Commit
     from tests.functions.application import Application
 
 NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}
@@ -26,11 +26,6 @@ NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}
 def versions(app: Application, *ids: str) -> list[int | None]:
     """Return the version at which the directory has each of these users."""
     return [app.request("GET", f"/users/{id_}").body.get("version") for id_ in ids]
-
-
-def failed(answer: dict[str, list[dict[str, str]]]) -> list[str]:
-    """Return the sequence numbers that an answer reports; a batch's first is 100."""
-    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
 def test_a_batch_of_several_users_is_projected(app: Application) -> None:
@@ -51,14 +46,16 @@ def test_a_duplicate_changes_nothing_and_is_counted(app: Application) -> None:
     app.project(commits)
     assert app.project([*commits, commits[0]]) == NOTHING_FAILED
     assert app.request("GET", "/users/1").body["name"] == "B"
-    assert app.metric("DuplicatesDropped") == [0, 3]
+    assert app.stats()["created"] == 1
+    assert app.metric("DuplicatesDropped") == [0, 0, 3, 3]  # Each read model counts its own.
 
 
 def test_a_gap_is_read_from_the_table_and_counted(app: Application) -> None:
     commits = app.append("1", UserCreated(name="A"), UserUpdated(email="a@b"), UserUpdated(name="C"))
     assert app.project(commits[2:]) == NOTHING_FAILED
     assert app.request("GET", "/users/1").body == {"id": "1", "name": "C", "email": "a@b", "version": 3}
-    assert app.metric("GapsHealed") == [2]
+    assert app.metric("GapsHealed") == [2, 2]
+    assert app.parked() == []
 
 
 def test_a_late_commit_does_not_bring_a_deleted_user_back(app: Application) -> None:
@@ -83,72 +80,7 @@ def test_an_empty_batch_is_no_failure(app: Application) -> None:
     assert app.project([]) == NOTHING_FAILED
 
 
-# --- What fails is reported, the rest is done -------------------------------------------------------------
-
-UNREADABLE_IMAGES = [
-    {"stream": {"S": "user-1"}, "version": {"N": "1"}, "events": {"S": "no JSON: Ada"}, "commit": {"S": "c"}},
-    {"stream": {"S": "user-1"}, "version": {"N": "1"}, "commit": {"S": "c"}, "at": {"N": "1"}},
-    {"stream": {"S": "user-1"}, "version": {"N": "x"}, "commit": {"S": "c"}},
-    {"version": {"N": "1"}, "commit": {"S": "c"}},
-    {
-        "stream": {"S": "user-1"},
-        "version": {"N": "1"},
-        "commit": {"S": "c"},
-        "at": {"N": "9" * 30},
-        "events": {"S": "[]"},
-    },
-]
-
-
-@pytest.mark.parametrize("image", UNREADABLE_IMAGES)
-def test_an_unreadable_record_is_reported_and_the_others_are_projected(
-    app: Application, image: dict[str, dict[str, str]]
-) -> None:
-    event = stream_event([*app.append("1", UserCreated(name="A")), *app.append("2", UserCreated(name="B"))])
-    event["Records"][0]["dynamodb"]["NewImage"] = image
-    assert failed(app.call("projections", event)) == ["100"]
-    assert versions(app, "1", "2") == [None, 1]
-    (line,) = app.lines("unreadable record")
-    assert line["sequence_number"] == "100"
-    assert "Ada" not in app.printed()
-
-
-def test_a_failing_stream_is_reported_whole_and_the_others_are_projected(app: Application) -> None:
-    bad, *after = app.append("1", UserCreated(name="A"), UserUpdated(name="B"))
-    unknown = replace(bad, events=({"type": "UserRenamed", "v": 7, "data": {"name": "Ada"}},))
-    good = app.append("2", UserCreated(name="C"))
-    assert failed(app.project([unknown, *good, *after])) == ["100", "102"]
-    assert versions(app, "1", "2") == [None, 1]
-    lines = app.lines("projection failed")
-    assert [(line["error"], line["stream"], line["version"]) for line in lines] == [
-        ("UnknownEventError", "user-1", 1),
-        ("UnknownEventError", "user-1", 2),
-    ]
-    assert lines[0]["reason"] == "no event 'UserRenamed' version 7 is registered"
-    assert len(app.metric("ProjectionLag")) == 1
-
-
-def test_a_gap_that_the_table_has_too_is_a_failure(app: Application) -> None:
-    commits = app.append("1", UserCreated(name="A"))
-    gap = replace(commits[0], version=3)
-    assert failed(app.project([gap])) == ["100"]
-    (line,) = app.lines("projection failed")
-    assert (line["error"], line["unreadable_version"]) == ("BrokenStreamError", 2)
-
-
-def test_a_write_that_is_throttled_fails_its_stream_alone(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    commits = [*app.append("1", UserCreated(name="A")), *app.append("2", UserCreated(name="B"))]
-    put = wiring.row_store().put
-
-    def throttled(projection: str, row: Row, *, replaces: int) -> None:
-        if row.stream == "user-1":
-            raise StoreUnavailableError("ThrottlingException")
-        put(projection, row, replaces=replaces)
-
-    monkeypatch.setattr(wiring.row_store(), "put", throttled)
-    assert failed(app.project(commits)) == ["100"]
-    assert versions(app, "1", "2") == [None, 1]
-    monkeypatch.undo()
+# --- What is out of reach comes again ---------------------------------------------------------------------
 
 
 def test_read_models_out_of_reach_fail_the_batch_as_a_whole(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,9 +88,46 @@ def test_read_models_out_of_reach_fail_the_batch_as_a_whole(app: Application, mo
         raise StoreUnavailableError(f"{projection} {len(streams)}")
 
     commits = app.append("1", UserCreated(name="A"))
+    get = wiring.row_store().get
     monkeypatch.setattr(wiring.row_store(), "get", unavailable)
     with pytest.raises(StoreUnavailableError):
         app.project(commits)
+    assert app.parked() == []
+    assert [line["projection"] for line in app.lines("projection failed")] == ["directory"]
+    monkeypatch.setattr(wiring.row_store(), "get", get)
+    assert app.project(commits) == NOTHING_FAILED
+    assert versions(app, "1") == [1]
+
+
+@pytest.mark.parametrize("down", ["directory", "stats"])
+def test_a_read_model_out_of_reach_does_not_hold_up_the_other(
+    app: Application, monkeypatch: pytest.MonkeyPatch, down: str
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise StoreUnavailableError("ThrottlingException")
+
+    commits = app.append("1", UserCreated(name="A"))
+    store, read = (wiring.row_store(), "get") if down == "directory" else (wiring.tally_store(), "checkpoints")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, read, unavailable)
+        with pytest.raises(StoreUnavailableError):
+            app.project(commits)
+    seen = {"directory": versions(app, "1") == [1], "stats": app.stats()["created"] == 1}
+    assert seen == {"directory": down != "directory", "stats": down != "stats"}
+    assert app.project(commits) == NOTHING_FAILED
+    assert (versions(app, "1"), app.stats()["created"]) == ([1], 1)
+
+
+def test_a_stream_that_can_not_even_be_parked_fails_the_batch_so_that_it_comes_again(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("ThrottlingException")
+
+    (commit,) = app.append("1", UserCreated(name="A"))
+    monkeypatch.setattr(wiring.parked_store(), "park", unavailable)
+    with pytest.raises(StoreUnavailableError):
+        app.project([replace(commit, version=9)])
 
 
 # --- Logs and metrics -------------------------------------------------------------------------------------
@@ -171,23 +140,30 @@ def test_the_correlation_id_of_a_request_reaches_the_projections_log(app: Applic
     lines = app.lines("projected")
     assert {line["correlation_id"] for line in lines} == {"request-a", "request-b"}
     assert {(line["function_name"], line["projection"], line["version"]) for line in lines} == {
-        ("projections", "directory", 1)
+        ("projections", "directory", 1),
+        ("projections", "stats", 1),
     }
     assert {line["correlation_id"] for line in app.lines("command handled")} == {"request-a", "request-b"}
 
 
-def test_the_correlation_id_reaches_the_log_of_a_failure_too(app: Application) -> None:
+def test_the_correlation_id_reaches_the_log_of_a_commit_that_waits_too(app: Application) -> None:
     (commit,) = app.append("1", UserCreated(name="A"), meta={"correlation_id": "request-a"})
     app.project([replace(commit, version=9)])
-    assert app.lines("projection failed")[0]["correlation_id"] == "request-a"
+    lines = app.lines("not projected")
+    assert [(line["projection"], line["stream"], line["version"]) for line in lines] == [
+        ("directory", "user-1", 9),
+        ("stats", "user-1", 9),
+    ]
+    assert {line["correlation_id"] for line in lines} == {"request-a"}
+    assert app.metric("ProjectionLag") == []
 
 
-def test_the_lag_of_each_commit_is_measured_in_milliseconds(app: Application) -> None:
+def test_the_lag_of_each_commit_is_measured_in_milliseconds_for_each_read_model(app: Application) -> None:
     id_ = app.create()
     app.rename(id_, "B")
     app.project()
     lags = app.metric("ProjectionLag")
-    assert len(lags) == 2
+    assert len(lags) == 2 * 2
     assert all(0 <= lag < 60_000 for lag in lags)
     (printed,) = [json.loads(line) for line in app.printed().splitlines() if '"ProjectionLag"' in line]
     (directive,) = printed["_aws"]["CloudWatchMetrics"]

@@ -122,6 +122,9 @@ def test_a_snapshot_is_taken_once_and_never_older_over_newer() -> None:
     assert take_snapshot(store, COUNTER, "counter-1", 3) is None
     assert take_snapshot(store, COUNTER, "counter-1", 5) is None
     assert take_snapshot(store, COUNTER, "counter-2", 5) is None
+    event = COUNTER.codec.encode(Added(amount=6))
+    store.append(Commit("counter-1", 6, (event,), "c", START), after=Head("counter-1", 5))
+    assert take_snapshot(store, COUNTER, "counter-1", 5) is None  # the same record again, after another commit
     assert [i for i in store.newest_first("counter-1") if isinstance(i, Snapshot)] == [taken]
 
 

@@ -102,10 +102,10 @@ class Directory:
             row = DIRECTORY.catch_up(self._store, stream, row)
         if row is None:
             raise UserNotFoundError
+        if row.data is None:
+            raise UserDeletedError  # Whatever the version asked for: a deleted user comes to no other.
         if row.version < min_version:
             raise VersionNotReachedError
-        if row.data is None:
-            raise UserDeletedError
         return User(version=row.version, **DirectoryRow.model_validate_json(row.data).model_dump())
 
     def find(self, prefix: str, limit: int, cursor: str | None) -> Page:

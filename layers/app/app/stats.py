@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from eventfold import Recorded, TallyStore
 
 TOTAL = "total"
-MAX_DAYS = 366
-"""The longest span of days in one answer."""
 
 
 class Day(BaseModel, frozen=True):
@@ -60,8 +58,8 @@ class UserStats:
         self._tallies = tallies
 
     def get(self, first: date, last: date) -> Stats:
-        """Return the totals, and each day from `first` to `last`, at most 366 of them, with something to show."""
-        days = [first + timedelta(n) for n in range(min((last - first).days + 1, MAX_DAYS))]
+        """Return the totals, and each day from `first` to `last` with something to show."""
+        days = [first + timedelta(n) for n in range((last - first).days + 1)]
         totals = self._tallies.totals(STATS.name, [TOTAL, *(day.isoformat() for day in days)])
         total = totals.get(TOTAL, {})
         created, deleted = total.get("created", 0), total.get("deleted", 0)

@@ -47,7 +47,10 @@ def counted(command: str) -> Iterator[Callable[[Outcome], Outcome]]:
 
 
 def log_projected(projection: str, commits: Sequence[Commit], result: BatchResult) -> None:
-    """Log each commit of a batch under the correlation id of the request that made it; measure the lag."""
+    """Log each commit of a batch under the correlation id of the request that made it; measure the lag.
+
+    A commit of a parked stream is logged as waiting, and not measured.
+    """
     now = datetime.now(UTC)
     for commit in commits:
         keys = {"projection": projection, "stream": commit.stream, "version": commit.last_version}
@@ -56,6 +59,8 @@ def log_projected(projection: str, commits: Sequence[Commit], result: BatchResul
             lag = (now - commit.at) / timedelta(milliseconds=1)
             metrics.add_metric("ProjectionLag", MetricUnit.Milliseconds, lag)
             logger.info("projected", extra=keys)
+        else:
+            logger.warning("not projected", extra=keys)
     log_parked(projection, result)
     metrics.add_metric("DuplicatesDropped", MetricUnit.Count, result.duplicates)
     metrics.add_metric("GapsHealed", MetricUnit.Count, result.healed)

@@ -94,6 +94,7 @@ class ProjectionRunner:
 
     def redrive[M: Mark, E: Event](self, target: Target[M, E], streams: Sequence[str]) -> BatchResult:
         """Replay streams from the event table, from where the target stands, and release those that go through."""
+        streams = list(dict.fromkeys(streams))  # Two records of one stream name it twice; no read may.
         result = BatchResult()
         marks = target.read(streams) if streams else {}
         for stream in streams:
