@@ -22,6 +22,7 @@ from eventfold import (
 from eventfold.errors import StoreUnavailableError
 from eventfold.memory import MemoryParkedStore, MemoryRowStore, MemoryTallyStore
 from eventfold.projections import Projection
+from eventfold.tallies import Checkpoint, Counts
 from tests.domain import COUNTER, Added, Closed, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,6 +139,28 @@ def test_read_models_that_can_not_be_read_fail_the_batch_so_that_it_comes_again(
 
 
 class TestTally:
+    def test_events_that_touch_more_rows_than_a_transaction_takes_go_in_several(self, world: World) -> None:
+        class Limited(MemoryTallyStore):
+            largest = 0
+
+            def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+                self.largest = max(self.largest, len(counts))
+                super().add(tally, counts, checkpoint, replaces=replaces)
+
+        def count(recorded: Recorded[Event]) -> Iterator[tuple[str, str, int]]:
+            yield f"row {recorded.version}", "n", 1
+            yield "all", "n", 1
+
+        tallies = Limited()
+        target = TallyTarget(Tally("t", "counter", COUNTER.codec, count), tallies)
+        assert not world.runner.run(target, world.append("counter-1", *range(250))).parked
+        assert tallies.largest == 99
+        assert tallies.totals("t", ["all", "row 1", "row 250"]) == {
+            "all": {"n": 250},
+            "row 1": {"n": 1},
+            "row 250": {"n": 1},
+        }
+
     def test_each_event_is_counted_exactly_once(self, world: World) -> None:
         def count(recorded: Recorded[Event]) -> Iterator[tuple[str, str, int]]:
             if isinstance(recorded.event, Added):

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 from eventfold.commit import category_of
 from eventfold.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from eventfold.events import Codec, Recorded
+
+MAX_ROWS = 99
+"""Rows in one transaction, beside the checkpoint: DynamoDB takes 100 items.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+"""
 
 type Counts = Mapping[str, Mapping[str, int]]
 """Counters by name, in rows by name."""
@@ -91,6 +98,24 @@ class TallyTarget[E: Event]:
         return self._store.checkpoints(self.name, streams)
 
     def write(self, before: Checkpoint | None, events: Sequence[Recorded[E]]) -> None:
-        """See `Target.write`."""
-        checkpoint = Checkpoint(events[-1].stream, events[-1].version)
-        self._store.add(self.name, self._tally.counts(events), checkpoint, replaces=before.version if before else 0)
+        """See `Target.write`. Events that touch more rows than one transaction takes go in several, in order."""
+        replaces = before.version if before else 0
+        for some in self._chunks(events):
+            checkpoint = Checkpoint(some[-1].stream, some[-1].version)
+            self._store.add(self.name, self._tally.counts(some), checkpoint, replaces=replaces)
+            replaces = checkpoint.version
+
+    def _chunks(self, events: Sequence[Recorded[E]]) -> Iterator[list[Recorded[E]]]:
+        """Part the events between commits, never within one: a checkpoint stands at a commit's end."""
+        chunk: list[Recorded[E]] = []
+        rows: set[str] = set()
+        for _, commit in groupby(events, key=lambda event: event.commit_id):
+            some = list(commit)
+            touched = {row for event in some for row, _, _ in self._tally.count(event)}
+            if chunk and len(rows | touched) > MAX_ROWS:
+                yield chunk
+                chunk, rows = [], set()
+            chunk += some
+            rows |= touched
+        if chunk:
+            yield chunk
