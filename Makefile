@@ -10,6 +10,7 @@ UV := .tools/uv/bin/uv
 VENV := .venv/.ready
 SAM := .tools/sam/.ready
 EMULATOR := .tools/emulator/.ready
+CHECKOV := .tools/checkov/.ready
 # `sam build` takes the first python3.13 on PATH, and runs `python -m pip` of it.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
@@ -30,12 +31,13 @@ demo: setup ## Run the stack unattended, put it through its paces, check everyth
 test: setup ## Run all tests, the deployed stack among them
 	@python -m pytest -q --cov --cov-report=term
 
-check: setup ## Lint, format, types, import rules, template
+check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@ruff check .
 	@ruff format --check -q .
 	@mypy
 	@lint-imports --no-logo 2>/dev/null || lint-imports
 	@cfn-lint template.yaml
+	@.tools/checkov/bin/checkov -f template.yaml >/dev/null || .tools/checkov/bin/checkov -f template.yaml
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
 
 build: $(VENV) $(SAM) ## Build for AWS (arm64), with bytecode
@@ -45,7 +47,7 @@ deploy: build ## Deploy to your AWS account, with the `default` profile of samco
 	@.tools/sam/bin/sam deploy
 
 lock: $(UV) ## Compile requirements/*.in and the layer's, with hashes
-	@for name in layers/dependencies/requirements requirements/uv requirements/sam requirements/emulator requirements/dev; do \
+	@for name in layers/dependencies/requirements requirements/uv requirements/sam requirements/emulator requirements/checkov requirements/dev; do \
 	  echo "$$name.txt"; \
 	  $(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command "make lock" $(UPGRADE) $$name.in -o $$name.txt; \
@@ -78,6 +80,12 @@ $(EMULATOR): requirements/emulator.txt | $(VENV)
 	@echo "Installing the emulator into .tools/emulator"
 	@[ -x .tools/emulator/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/emulator
 	@$(UV) pip sync -q --python .tools/emulator --require-hashes requirements/emulator.txt
+	@touch $@
+
+$(CHECKOV): requirements/checkov.txt | $(VENV)
+	@echo "Installing checkov into .tools/checkov"
+	@[ -x .tools/checkov/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/checkov
+	@$(UV) pip sync -q --python .tools/checkov --require-hashes requirements/checkov.txt
 	@touch $@
 
 .PHONY: help setup run demo test check build deploy lock clean

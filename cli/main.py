@@ -10,7 +10,6 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from app.redrive import UnknownProjectionError, check_projection
 from app.redrive import redrive as redrive_parked
@@ -29,7 +28,7 @@ app = typer.Typer(
 parked = typer.Typer(no_args_is_help=True, help="Streams that a projection can't go on with.")
 app.add_typer(parked, name="parked")
 
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, highlight=False, emoji=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Projection = Annotated[str | None, typer.Option(help="Only this projection's.")]
@@ -59,11 +58,11 @@ def list_parked(context: typer.Context, *, projection: Projection = None, as_jso
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(one) | {"since": one.since.isoformat()} for one in found]))
     elif found:
-        table = Table("projection", "stream", "version", "attempts", "since", "reason")
         for one in found:
-            since = one.since.isoformat(timespec="seconds")
-            table.add_row(one.projection, one.stream, str(one.version), str(one.attempts), since, escape(one.reason))
-        console.print(table)
+            since = one.since.isoformat(sep=" ", timespec="seconds")
+            where = f"[bold]{escape(one.projection)} {escape(one.stream)}[/] at version {one.version}"
+            console.print(f"{where}, since {since}, attempts: {one.attempts}")
+            console.print(f"  {escape(one.reason)}")
     else:
         console.print("[green]Nothing is parked.[/]")
     raise typer.Exit(1 if found else 0)
@@ -95,7 +94,7 @@ def main() -> None:
     try:
         app()
     except EXPECTED as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]✗[/] {escape(str(error))}")
+        Console(stderr=True, soft_wrap=True, highlight=False, emoji=False).print(f"[red]✗[/] {escape(str(error))}")
         raise SystemExit(2) from None
 
 

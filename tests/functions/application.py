@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,24 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 CACHED = [part for part in (settings, *vars(wiring).values()) if hasattr(part, "cache_clear")]
 """What a process keeps: the settings, and every part that is wired once."""
+
+
+class Stdout:
+    """Whatever pytest has put in the place of stdout when a line is written."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let log lines and metrics go where pytest looks."""
+    handler = logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    monkeypatch.setattr(handler, "stream", Stdout())
+    monkeypatch.setattr(metrics, "namespace", "eventfold")
 
 
 def forget() -> None:

@@ -20,10 +20,11 @@ from tests.conftest import EVENTS_TABLE
 from tests.support import stream_event
 
 if TYPE_CHECKING:
+    from eventfold.events import StoredEvent
     from tests.functions.application import Application
 
 NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}
-UNKNOWN = ({"type": "UserRenamed", "v": 7, "data": {"name": "Ada"}},)
+UNKNOWN: tuple[StoredEvent, ...] = ({"type": "UserRenamed", "v": 7, "data": {"name": "Ada"}},)
 BOTH = ["directory", "stats"]
 
 
@@ -234,7 +235,7 @@ def test_what_the_table_can_not_say_better_is_parked_until_it_is_repaired(app: A
     event = stream_event([bad, *app.append("2", UserCreated(name="B"))])
     image = UNREADABLE["events that are no JSON"]
     event["Records"][0]["dynamodb"]["NewImage"] = image
-    app.client.put_item(TableName=EVENTS_TABLE, Item=image)  # type: ignore[arg-type] # strings and numbers alone
+    app.client.put_item(TableName=EVENTS_TABLE, Item=image)
     assert app.call("projections", event) == NOTHING_FAILED
     assert versions(app, "1", "2") == [None, 1]
     assert [(one.projection, one.stream, one.version) for one in app.parked()] == [

@@ -169,6 +169,7 @@ REQUESTS = [
     ("GET", "/users", None),
     ("GET", "/users/1/events", None),
     ("GET", "/users/1/state", None),
+    ("GET", "/stats", None),
 ]
 
 

@@ -1,0 +1,69 @@
+"""The command line on moto: stacks whose outputs name the tables, and every part wired anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from app import settings as app_settings
+from tests.conftest import EVENTS_TABLE, PARKED_TABLE, READ_MODELS_TABLE
+from tests.functions.application import Application, capture, forget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    type Stacks = dict[tuple[str, str], Mapping[str, str]]
+
+STOPPED = "http://127.0.0.1:9"
+"""Where nobody listens."""
+OUTPUTS = {
+    "EventsTableName": EVENTS_TABLE,
+    "ReadModelsTableName": READ_MODELS_TABLE,
+    "ParkedTableName": PARKED_TABLE,
+}
+
+
+@pytest.fixture
+def stacks(monkeypatch: pytest.MonkeyPatch) -> Stacks:
+    """The stacks that CloudFormation knows: their outputs by region and name.
+
+    moto's CloudFormation needs every other service's packages; one call of it is all that is asked here.
+    """
+    known: Stacks = {("eu-west-1", "eventfold"): OUTPUTS}
+    call = BaseClient._make_api_call  # type: ignore[attr-defined] # not in the stubs
+
+    def answered(client: BaseClient, operation: str, params: dict[str, Any]) -> Any:
+        if operation != "DescribeStacks" or client.meta.endpoint_url == STOPPED:
+            return call(client, operation, params)
+        name = params["StackName"]
+        outputs = known.get((client.meta.region_name, name))
+        if outputs is None:
+            message = f"Stack with id {name} does not exist"
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, operation)
+        return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": outputs[key]} for key in outputs]}]}
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answered)
+    return known
+
+
+@pytest.fixture
+def app(
+    moto_client: DynamoDBClient,
+    stacks: Stacks,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Iterator[Application]:
+    """The functions on the tables of the stack `eventfold`, in a folder where no local stack runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(app_settings, "_chosen", [])
+    capture(monkeypatch)
+    forget()
+    yield Application(moto_client, EVENTS_TABLE, capsys)
+    forget()
