@@ -129,7 +129,7 @@ class StreamPump:
         self.counts: Counter[str] = Counter()
         """Records read, filtered out, delivered, late and duplicated; invocations, and of these failures and splits."""
         self.lanes: list[Lane] = []
-        self._mapping = mapping
+        self.mapping = mapping
         self._read = read
         self._function = function
         self._disorder = disorder or Disorder()
@@ -155,7 +155,7 @@ class StreamPump:
             new = list(self._read())
             for shard, record in new:
                 self.counts["read"] += 1
-                if self._mapping.lets_through(record):
+                if self.mapping.lets_through(record):
                     for delivered in self._disorder.deliver(record):
                         self._take(shard, delivered)
                 else:
@@ -205,7 +205,7 @@ class StreamPump:
         self._held.append((self._fetches + self._random.randint(1, _LONGEST_WAIT), shard, record))
 
     def _lane_of(self, shard: str, record: Record) -> Lane:
-        number = zlib.crc32(_item(record).encode()) % self._mapping.parallelization_factor
+        number = zlib.crc32(_item(record).encode()) % self.mapping.parallelization_factor
         for lane in self.lanes:
             if (lane.shard, lane.number) == (shard, number):
                 return lane
@@ -215,8 +215,8 @@ class StreamPump:
     def _next_batch(self, lane: Lane) -> _Batch:
         with self._lock:
             batch = lane.failed.popleft() if lane.failed else _Batch(self._fresh(lane))
-            oldest = self._clock() - self._mapping.maximum_record_age
-            if self._mapping.maximum_record_age >= 0:
+            oldest = self._clock() - self.mapping.maximum_record_age
+            if self.mapping.maximum_record_age >= 0:
                 expired = [one for one in batch.records if _created(one) < oldest]
                 batch.records = [one for one in batch.records if _created(one) >= oldest]
                 self._give_up("RecordAgeExceeded", expired, batch.invocations)
@@ -225,7 +225,7 @@ class StreamPump:
     def _fresh(self, lane: Lane) -> list[Record]:
         records: list[Record] = []
         size = 0
-        while lane.records and len(records) < self._mapping.batch_size:
+        while lane.records and len(records) < self.mapping.batch_size:
             size += len(_payload([lane.records[0]]))
             if records and size > MAX_PAYLOAD_BYTES:
                 break
@@ -240,18 +240,18 @@ class StreamPump:
             response = self._function(json.loads(_payload(batch.records)), InvocationContext())
         except (Exception, CrashError):  # noqa: BLE001 - the function may raise anything
             return 0
-        return _failed_from(response, batch.records) if self._mapping.partial_responses else None
+        return _failed_from(response, batch.records) if self.mapping.partial_responses else None
 
     def _after_failure(self, lane: Lane, batch: _Batch, failed_from: int) -> None:
         self.counts["failures"] += 1
         left = batch.records[failed_from:]
         parts = [left]
-        if self._mapping.bisect and not failed_from and len(left) > 1:
+        if self.mapping.bisect and not failed_from and len(left) > 1:
             parts = [left[: len(left) // 2], left[len(left) // 2 :]]
-        split = self._mapping.bisect and len(parts[0]) < len(batch.records)
+        split = self.mapping.bisect and len(parts[0]) < len(batch.records)
         self.counts["splits"] += split
         retries = batch.retries if split else batch.retries + 1
-        if 0 <= self._mapping.maximum_retry_attempts < retries:
+        if 0 <= self.mapping.maximum_retry_attempts < retries:
             self._give_up("RetryAttemptsExhausted", left, batch.invocations)
             return
         lane.failed.extendleft(_Batch(part, retries, batch.invocations) for part in reversed(parts))
