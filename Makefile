@@ -40,6 +40,12 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@.tools/checkov/bin/checkov -f template.yaml >/dev/null || .tools/checkov/bin/checkov -f template.yaml
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
 
+fuzz: setup ## Throw 5,000 requests at the API, made up from its own description
+	@python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
+
+openapi: $(VENV) ## Write docs/openapi.json anew from the routes
+	@python -m local.openapi
+
 build: $(VENV) $(SAM) ## Build for AWS (arm64), with bytecode
 	@python -m local.build
 
@@ -88,4 +94,4 @@ $(CHECKOV): requirements/checkov.txt | $(VENV)
 	@$(UV) pip sync -q --python .tools/checkov --require-hashes requirements/checkov.txt
 	@touch $@
 
-.PHONY: help setup run demo test check build deploy lock clean
+.PHONY: help setup run demo test check chaos fuzz openapi build deploy lock clean

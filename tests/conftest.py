@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import httpx
+import hypothesis
 import pytest
 from moto import mock_aws
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 EVENTS_TABLE = "events"
+hypothesis.settings.register_profile("fuzz", max_examples=1250)
 READ_MODELS_TABLE = "read-models"
 PARKED_TABLE = "parked"
 

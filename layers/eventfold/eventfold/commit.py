@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from eventfold.errors import InvalidCommitError, InvalidStreamNameError, VersionOutOfLineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from eventfold.events import StoredEvent
@@ -144,3 +144,12 @@ def check_commit(commit: Commit, after: Head | None) -> None:
         raise VersionOutOfLineError(
             f"stream {commit.stream!r}: version {commit.version} does not follow {after.stream!r} at {after.version}"
         )
+
+
+def first_gap(version: int, commits: Iterable[Commit]) -> int | None:
+    """Return the first version behind `version` that these commits, in order, do not bring; None if they are whole."""
+    for commit in commits:
+        if commit.version != version + 1:
+            return version + 1
+        version = commit.last_version
+    return None

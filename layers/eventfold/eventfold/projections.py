@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel
 
-from eventfold.commit import category_of
-from eventfold.errors import EventfoldError
+from eventfold.commit import category_of, first_gap
+from eventfold.errors import BrokenStreamError, EventfoldError
 from eventfold.events import Event
 
 if TYPE_CHECKING:
@@ -86,8 +86,15 @@ class Projection[R: BaseModel, E: Event]:
         return Row(last.stream, last.version, data.model_dump_json() if data is not None else None, sort)
 
     def catch_up(self, store: EventStore, stream: str, row: Row | None) -> Row | None:
-        """Return the row as it will be once it has seen all that the stream holds now. One request; writes nothing."""
-        commits = store.oldest_first(stream, after=row.version if row else 0)
+        """Return the row as it will be once it has seen all that the stream holds now. One request; writes nothing.
+
+        Raises:
+            BrokenStreamError: the event table lacks a commit.
+        """
+        version = row.version if row else 0
+        commits = list(store.oldest_first(stream, after=version))
+        if (gap := first_gap(version, commits)) is not None:
+            raise BrokenStreamError(stream, gap, "is missing from the event table")
         return self.advance(row, (one for commit in commits for one in self.codec.recorded(commit)))
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from eventfold.commit import first_gap
 from eventfold.errors import BrokenStreamError, EventfoldError
 from eventfold.events import Event
 from eventfold.projections import RowConflictError
@@ -142,10 +143,10 @@ class ProjectionRunner:
         if batch is not None and not fresh:
             return [], 0
         pending = [fresh[key] for key in sorted(fresh)]
-        if pending and _first_gap(version, pending) is None:
+        if pending and first_gap(version, pending) is None:
             return pending, 0
         pending = list(self._store.oldest_first(stream, after=version))
-        gap = _first_gap(version, pending)
+        gap = first_gap(version, pending)
         end = pending[-1].last_version if pending else version
         if gap is None and fresh and end < max(fresh):
             gap = end + 1  # the stream has brought a commit that the table lacks
@@ -160,11 +161,3 @@ def reason_of(failure: Exception) -> str:
     place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
     words = f": {failure}" if isinstance(failure, EventfoldError) else ""
     return f"{type(failure).__name__}{words}{place}"
-
-
-def _first_gap(version: int, commits: Sequence[Commit]) -> int | None:
-    for commit in commits:
-        if commit.version != version + 1:
-            return version + 1
-        version = commit.last_version
-    return None

@@ -1,0 +1,99 @@
+"""The API against its own description: whatever schemathesis makes of it gets a clear answer, never a 5xx.
+
+50 cases a route in `make test`, 5,000 in all with `make fuzz`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from local.openapi import DOCUMENT, document, text
+from tests.conftest import EVENTS_TABLE
+from tests.functions.application import Application, capture, forget
+from tests.support import http_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class Gateway:
+    """API Gateway as far as a fuzzer sees it: WSGI in, Lambda events out."""
+
+    def __init__(self) -> None:
+        self.app: Application | None = None
+        self.requests = 0
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/openapi.json":
+            start("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(document()).encode()]
+        assert self.app is not None
+        self.requests += 1
+        answer = self.app.send(_event(environ))
+        start(f"{answer.status} -", [(name, str(value)) for name, value in answer.headers.items()])
+        return [b"" if answer.body is None else json.dumps(answer.body).encode()]
+
+
+def _event(environ: dict[str, Any]) -> dict[str, Any]:
+    size = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["wsgi.input"].read(size).decode(errors="replace") if size else None
+    headers = {name[5:].replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")}
+    headers["content-type"] = environ.get("CONTENT_TYPE") or "application/json"
+    path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
+    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    return http_event(environ["REQUEST_METHOD"], path, body, headers=headers, query=query)
+
+
+# The default profile asks for 100, the one of `make fuzz` for 1,250.
+CASES_A_ROUTE = settings().max_examples // 2
+
+gateway = Gateway()
+schema = schemathesis.openapi.from_wsgi("/openapi.json", gateway)
+
+
+@pytest.fixture
+def users(
+    moto_client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[None]:
+    """The functions on moto's tables, with a user in them."""
+    capture(monkeypatch)
+    forget()
+    gateway.app = Application(moto_client, EVENTS_TABLE, capsys)
+    gateway.app.create()
+    gateway.app.project()
+    yield
+    gateway.app = None
+    forget()
+
+
+@schema.parametrize()
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=CASES_A_ROUTE)
+def test_no_request_gets_a_5xx_or_an_answer_that_is_not_described(case: schemathesis.Case[Any], users: None) -> None:
+    response = case.call()
+    case.validate_response(response, checks=[not_a_server_error, response_schema_conformance, status_code_conformance])
+    if response.status_code >= 400:
+        assert response.headers["content-type"] == ["application/problem+json"]
+        problem = response.json()
+        assert problem["status"] == response.status_code
+        assert not any(word in response.text for word in ("Traceback", "pydantic", "botocore", "eventfold", "/layers/"))
+
+
+def test_as_many_requests_were_made_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    routes = sum(len(operations) for operations in document()["paths"].values())
+    assert gateway.requests >= routes * CASES_A_ROUTE, "the cases above were not all run"
+    with capsys.disabled():
+        print(f" {gateway.requests:,} requests, no 5xx ")  # noqa: T201 - what `make fuzz` is run for
+
+
+def test_the_description_is_kept_up_to_date() -> None:
+    assert DOCUMENT.read_text() == text(), "The routes have changed: run `make openapi` and commit docs/openapi.json."
