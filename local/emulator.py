@@ -82,6 +82,9 @@ def _environment(port: int, home: Path, *, auth: bool) -> dict[str, str]:
         "AUTH": "true" if auth else "false",
         "LAMBDA_WARM_TTL_SECONDS": "86400",
         "LOG_LEVEL": "WARNING",
+        # Listeners of services that no part of the stack uses.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +28,6 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=4566, help="where the emulator listens, on loopback")
     parser.add_argument("--home", type=Path, default=LOCAL, help="where the data and the file api-url are kept")
     arguments = parser.parse_args()
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
     api_url = arguments.home / "api-url"
     try:
         with stack.running(arguments.home / "stack", arguments.port) as deployed:

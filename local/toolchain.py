@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -15,12 +16,14 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
 ROOT = Path(__file__).parents[1]
 LOCAL = ROOT / ".local"
 SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 EMULATOR_PYTHON = ROOT / ".tools" / "emulator" / "bin" / "python"
 REGION = "us-east-1"
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -80,8 +83,17 @@ def sam_profile() -> str:
     return "local-arm64" if platform.machine() in {"arm64", "aarch64"} else "local"
 
 
+def _stop_once(_number: int, _frame: FrameType | None) -> None:
+    """Begin to stop; a second signal (make passes SIGTERM on, so a group gets it twice) must not cut that short."""
+    for one in _STOP_SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main_guard(main: Callable[[], int]) -> None:
     """Run a program's main; an expected failure is a message and code 1, Ctrl-C code 130, neither a traceback."""
+    for one in _STOP_SIGNALS:
+        signal.signal(one, _stop_once)
     try:
         code = main()
     except StepError as error:

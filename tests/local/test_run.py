@@ -43,6 +43,8 @@ def make_run(home: Path, port: int) -> Iterator[tuple[str, Path]]:
         yield (home / "api-url").read_text().strip(), output
     finally:
         os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGTERM)  # an impatient second one must not cut the stop short
         code = process.wait(30)
     assert code == 0
     assert "Traceback" not in output.read_text()
