@@ -6,6 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PORT ?= 4566
+SEED ?= 1
 UV := .tools/uv/bin/uv
 VENV := .venv/.ready
 SAM := .tools/sam/.ready
@@ -39,6 +40,9 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@cfn-lint template.yaml
 	@.tools/checkov/bin/checkov -f template.yaml >/dev/null || .tools/checkov/bin/checkov -f template.yaml
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
+
+chaos: $(VENV) ## Send 10,000 commands under every fault there is, then check every promise: SEED=1
+	@python -m local.chaos --seed $(SEED)
 
 fuzz: setup ## Throw 5,000 requests at the API, made up from its own description
 	@python -m pytest -q tests/fuzz --hypothesis-profile=fuzz

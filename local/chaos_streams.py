@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
     from app.users import UserEvent
-    from eventfold import Commit, Recorded, Target
+    from eventfold import Recorded, Target
     from eventfold.runner import BatchResult
     from eventfold.testing.shards import Record
     from eventfold.testing.turns import Turns
@@ -58,7 +58,7 @@ class Functions:
         self.turns = turns
         self.counts: Counter[str] = Counter()
         self.parked: set[tuple[str, str]] = set()
-        self.trimmed: set[str] = set()
+        self.trimmed: set[tuple[str, str]] = set()
         self.fixed = False
         self._random = random.Random(f"{seed}/functions")  # noqa: S311 - a workload, not a secret
         self._take_place(tables)
@@ -89,10 +89,13 @@ class Functions:
         telemetry.logger.setLevel(logging.CRITICAL)
         directory = replace(DIRECTORY, project=self._project)
         stats = replace(STATS, count=self._count)
-        targets = (RowTarget(directory, wiring.row_store()), TallyTarget(stats, wiring.tally_store()))
+        self.targets: tuple[Target[Any, Any], ...] = (
+            RowTarget(directory, wiring.row_store()),
+            TallyTarget(stats, wiring.tally_store()),
+        )
         modules: tuple[Any, ...] = (projections, app_redrive)
         for module in modules:
-            module.targets = lambda: targets
+            module.targets = lambda: self.targets
         functions: Any = projections
         functions.log_projected = lambda name, _, result: self._note(name, result)
         functions.log_parked = self._note
@@ -122,7 +125,7 @@ class Functions:
         dice = self._random.random()
         if dice < TRIMMED:
             self.counts["records trimmed"] += 1
-            self.trimmed.add(record["dynamodb"]["Keys"]["stream"]["S"])
+            self.trimmed.add(_key(record))
             return []
         if dice < TRIMMED + UNREADABLE:
             self.counts["records unreadable"] += 1
@@ -148,7 +151,7 @@ class Functions:
                     idle = 0
                     continue
                 idle += 1
-                if number == 0 and idle % 20 == 0 and not pump.fetch() and not pump.waiting and is_over():
+                if number == 0 and idle % 8 == 0 and not pump.fetch() and not pump.waiting and is_over():
                     return
                 if number and is_over() and not pump.waiting:
                     return
@@ -157,11 +160,15 @@ class Functions:
         return work
 
     def operator(self, *, is_over: Callable[[], bool]) -> None:
-        """Redrive from time to time, as the schedule does; let the read models throttle from time to time."""
+        """Redrive from time to time, as the schedule does; meanwhile let read models throttle, break, and be fixed."""
         while not is_over():
-            for _ in range(self._random.randrange(2000)):
+            for _ in range(self._random.randrange(30)):
                 self.turns.take()
-            if self._random.random() < 0.5:  # noqa: PLR2004 - a workload is made of figures
+            dice = self._random.random()
+            if dice < 0.1:  # noqa: PLR2004 - a workload is made of figures
+                self.counts["fixes and regressions"] += 1
+                self.fixed = not self.fixed
+            elif dice < 0.3:  # noqa: PLR2004 - as above
                 self.counts["storms"] += 1
                 for operation in READ_MODEL_CALLS:
                     for number in range(1, 20):
@@ -178,37 +185,20 @@ class Functions:
         else:
             self.counts["streams redriven"] += done.redriven
 
-    def forgotten(self, commits: dict[str, list[Commit]]) -> list[tuple[str, str]]:
-        """Return the read models and streams that are behind with nobody to wake them up.
-
-        Not those that are parked, whose records were trimmed, or whose records lie in the on-failure bucket.
-        """
-        excused = self.trimmed | self.given_up()
-        parked = {(one.projection, one.stream) for one in wiring.parked_store().listed()}
-        return [
-            (target.name, stream)
-            for target in self.targets()
-            for stream, mark in self.behind(target, commits)
-            if stream not in excused and (target.name, stream) not in parked
-        ]
-
-    def behind(self, target: Target[Any, Any], commits: dict[str, list[Commit]]) -> list[tuple[str, int]]:
-        """Return the streams that a read model has not seen the end of, and how far it has seen them."""
-        marks = target.read(list(commits))
-        seen = {stream: mark.version for stream, mark in marks.items()}
-        return [(s, seen.get(s, 0)) for s, all_ in commits.items() if seen.get(s, 0) != all_[-1].last_version]
-
-    def targets(self) -> tuple[Target[Any, Any], ...]:
-        """Return the read models."""
-        return app_redrive.targets()
-
-    def given_up(self) -> set[str]:
-        """Return the streams whose records lie in the on-failure bucket."""
-        keys = [record["dynamodb"].get("Keys") for one in self.pump.given_up for record in one.records]
-        return {key["stream"]["S"] for key in keys if key}
-
     def replay(self) -> None:
         """Bring up to date what only an operator knows of: the streams in the bucket, and those of a stream trimmed."""
-        streams = sorted(self.trimmed | self.given_up())
-        for target in self.targets():
+        streams = sorted({stream for stream, _ in self.unseen()})
+        for target in self.targets:
             self._note(target.name, wiring.runner().redrive(target, streams))
+
+    def unseen(self) -> set[tuple[str, str]]:
+        """Return the commits, as stream and version, whose records were trimmed or lie in the on-failure bucket."""
+        given_up = {
+            _key(record) for one in self.pump.given_up for record in one.records if "Keys" in record["dynamodb"]
+        }
+        return self.trimmed | given_up
+
+
+def _key(record: Record) -> tuple[str, str]:
+    keys = record["dynamodb"]["Keys"]
+    return keys["stream"]["S"], keys["version"]["N"]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app.users import USERS, CreateUser, DeleteUser, UpdateUser, UserError, UserUpdated
-from eventfold import Backoff, Commit, CommandHandler, Head, Request
+from eventfold import Backoff, CommandHandler, Commit, Head, Request
 from eventfold.dynamodb import DynamoDBEventStore, create_client
 from eventfold.errors import EventfoldError, StoreUnavailableError, TooManyConflictsError
 from eventfold.testing.checker import Finding, Ledger, Wrong
@@ -32,6 +32,8 @@ RATES = {
 }
 SNAPSHOT_EVERY = 10
 RETRIES = 6
+RACED_FOR = 5
+"""Users that most writers want at once."""
 RECENT = 40
 """Keyed commands that may come again; fewer than the 100 commits in which a key is recognised for certain."""
 
@@ -146,11 +148,13 @@ class Writer:
 
     def _new(self) -> tuple[str, UserCommand]:
         users = self._world.users
-        user = users[int(self._random.random() ** 2 * len(users))]  # Some are busy, and raced for.
+        raced_for = self._random.random() < 0.4  # noqa: PLR2004 - as above
+        user = self._random.choice(users[:RACED_FOR] if raced_for else users[RACED_FOR:])
         dice = self._random.random()
-        if dice < 0.15:  # noqa: PLR2004 - as above
+        known = USERS.stream(user) in self._world.heads
+        if dice < (0.02 if known else 0.8):
             return user, CreateUser(name=self._name())
-        if dice < 0.156:  # noqa: PLR2004 - as above
+        if dice < 0.028 and not raced_for:  # noqa: PLR2004 - as above
             return user, DeleteUser()
         if dice < 0.5:  # noqa: PLR2004 - as above
             return user, UpdateUser(email=f"{self._name()}@example.com")

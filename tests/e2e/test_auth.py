@@ -133,7 +133,7 @@ def serving() -> Iterator[Issuer]:
     """Serve an issuer on loopback."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
+        def do_GET(self) -> None:
             body = json.dumps(issuer.document(self.path)).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")

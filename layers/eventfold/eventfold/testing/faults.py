@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _WIRE = "com.amazonaws.dynamodb.v20120810#"
+ANY = "*"
 _HARMLESS = "DynamoDB_20120810.ListTables"
 
 
@@ -103,8 +104,12 @@ class FaultInjector:
         return self
 
     def at(self, fault: Fault, operation: str, number: int) -> Self:
-        """Let one named request meet the fault: the operation's `number`-th from now on, counted from 1."""
-        self._named[operation, self.requests[operation] + number] = fault
+        """Let one named request meet the fault: the operation's `number`-th from now on, counted from 1.
+
+        `ANY` counts the requests of all operations.
+        """
+        so_far = self.requests.total() if operation == ANY else self.requests[operation]
+        self._named[operation, so_far + number] = fault
         return self
 
     def calm(self) -> None:
@@ -148,6 +153,7 @@ class FaultInjector:
         """Return the fault of the request that is sent now, and which of the fault's two forms it takes."""
         self.requests[operation] += 1
         fault = self._named.pop((operation, self.requests[operation]), None)
+        fault = self._named.pop((ANY, self.requests.total()), fault)
         for rate in self._rates:
             if rate.operations and operation not in rate.operations:
                 continue
