@@ -1,0 +1,112 @@
+"""What template.yaml promises to who runs it: what is parked is tried again, and what stays broken raises an alarm."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.redrive import Redriven
+from app.telemetry import metrics
+from functions.redrive import handler as redrive
+from tests.functions.application import capture
+from tests.support import LambdaContext
+from tests.template.declared import MAPPINGS, RESOURCES, TEMPLATE, of_type, properties, rights, target
+
+ALARMS = of_type("AWS::CloudWatch::Alarm")
+
+
+def test_redrive_is_invoked_every_five_minutes_for_all_that_is_parked() -> None:
+    schedule = properties("RedriveSchedule")
+    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
+    assert schedule.get("State", "ENABLED") == "ENABLED"
+    (invoked,) = schedule["Targets"]
+    assert target(invoked["Arn"]) == "RedriveFunction.Arn"
+    assert json.loads(invoked["Input"]) == {}, "an event that names something would leave the rest parked"
+    permission = properties("RedrivePermission")
+    assert permission["Action"] == "lambda:InvokeFunction"
+    assert permission["FunctionName"] == {"Ref": "RedriveFunction"}
+    assert properties("RedriveFunction")["Timeout"] <= 300, "no longer than to the next one"
+
+
+def test_redrive_may_do_what_projections_may_and_list_what_is_parked() -> None:
+    shared = {
+        (action, resource)
+        for action, resource in rights("ProjectionsFunction")
+        if resource.removesuffix(".Arn") in {"EventsTable", "ReadModelsTable", "ParkedTable"}
+    }
+    listing = {(f"dynamodb:{action}", "ParkedTable.Arn") for action in ("Query", "Scan")}
+    assert rights("RedriveFunction") == shared | listing
+
+
+def test_rights_on_what_is_parked_are_those_that_parking_needs() -> None:
+    parking = {("dynamodb:UpdateItem", "ParkedTable.Arn"), ("dynamodb:DeleteItem", "ParkedTable.Arn")}
+    assert {right for right in rights("ProjectionsFunction") if right[1] == "ParkedTable.Arn"} == parking
+    for function in ("CommandsFunction", "QueriesFunction", "SnapshotsFunction"):
+        assert not [right for right in rights(function) if right[1] == "ParkedTable.Arn"]
+
+
+def test_parked_streams_are_keyed_by_projection_and_stream() -> None:
+    keys = [(key["AttributeName"], key["KeyType"]) for key in properties("ParkedTable")["KeySchema"]]
+    assert keys == [("projection", "HASH"), ("stream", "RANGE")]
+    assert TEMPLATE["Outputs"]["ParkedTableName"]["Value"] == {"Ref": "ParkedTable"}
+
+
+def test_tables_that_can_be_built_again_go_with_the_stack() -> None:
+    for table in ("ReadModelsTable", "ParkedTable"):
+        assert (RESOURCES[table]["DeletionPolicy"], RESOURCES[table]["UpdateReplacePolicy"]) == ("Delete", "Delete")
+
+
+def test_a_stream_that_stays_parked_raises_an_alarm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The alarm watches the metric that the function really prints: name, namespace and dimensions."""
+    alarm = properties("ParkedStreamsAlarm")
+    named = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"]
+    service = properties("RedriveFunction")["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    assert (alarm["Namespace"], alarm["Dimensions"]) == (named, [{"Name": "service", "Value": service}])
+    metric = printed_with_two_parked(monkeypatch, capsys, service)
+    (declared,) = metric["_aws"]["CloudWatchMetrics"]
+    assert (declared["Dimensions"], metric["service"]) == ([["service"]], service)
+    assert metric[alarm["MetricName"]] == [2.0]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    # A gauge: each redrive says how many there are, so a sum would count one stream again and again.
+    assert alarm["Statistic"] == "Maximum"
+    assert alarm["Period"] * alarm["EvaluationPeriods"] >= 600, "one redrive may get through before anybody is called"
+
+
+def printed_with_two_parked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: str
+) -> dict[str, Any]:
+    """Return the metrics that one redrive prints which leaves two streams parked."""
+    capture(monkeypatch)
+    monkeypatch.setattr(metrics, "service", service)
+    monkeypatch.setattr(redrive, "redrive", lambda *_: Redriven(redriven=0, parked=2))
+    monkeypatch.setattr(redrive, "parked_store", lambda: SimpleNamespace(listed=lambda: iter("ab")))
+    redrive.lambda_handler({}, LambdaContext())
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
+    (printed,) = [line for line in lines if "_aws" in line]
+    metric: dict[str, Any] = printed
+    return metric
+
+
+def test_lag_and_batches_given_up_raise_an_alarm_for_each_mapping() -> None:
+    lag = [found["Dimensions"] for found in ALARMS.values() if found["MetricName"] == "IteratorAge"]
+    given_up = [
+        found["Dimensions"]
+        for found in ALARMS.values()
+        if found["MetricName"] == "OnFailureDestinationDeliveredEventCount"
+    ]
+    assert lag == [[{"Name": "FunctionName", "Value": {"Ref": function}}] for function in MAPPINGS.values()]
+    assert given_up == [[{"Name": "EventSourceMappingUUID", "Value": {"Ref": mapping}}] for mapping in MAPPINGS]
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_alarms_reach_the_topic(alarm: str) -> None:
+    """Each one tells the topic where there is one, and silence is no alarm."""
+    actions = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    assert ALARMS[alarm]["AlarmActions"] == actions
+    assert ALARMS[alarm]["TreatMissingData"] == "notBreaching"
+    assert ALARMS[alarm].get("ActionsEnabled", True) is True
