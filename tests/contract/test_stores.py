@@ -8,24 +8,22 @@ import pytest
 
 from eventfold import MemoryEventStore
 from eventfold.dynamodb import DynamoDBEventStore
-from eventfold.testing.contract import StoreContract
+from eventfold.testing.contract import ScanContract, StoreContract, StoreWithScan
 from tests.conftest import EVENTS_TABLE
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold import EventStore
 
-
-class TestMemory(StoreContract):
+class TestMemory(StoreContract, ScanContract):
     @pytest.fixture
-    def store(self) -> EventStore:
+    def store(self) -> StoreWithScan:
         return MemoryEventStore()
 
 
-class TestMoto(StoreContract):
+class TestMoto(StoreContract, ScanContract):
     @pytest.fixture
-    def store(self, moto_client: DynamoDBClient) -> EventStore:
+    def store(self, moto_client: DynamoDBClient) -> StoreWithScan:
         return DynamoDBEventStore(moto_client, EVENTS_TABLE)
 
     # moto lets several racing puts win; DynamoDB Local is the judge of races.
@@ -33,7 +31,7 @@ class TestMoto(StoreContract):
 
 
 @pytest.mark.dynamodb_local
-class TestDynamoDBLocal(StoreContract):
+class TestDynamoDBLocal(StoreContract, ScanContract):
     @pytest.fixture
-    def store(self, local_client: DynamoDBClient, local_tables: tuple[str, str]) -> EventStore:
+    def store(self, local_client: DynamoDBClient, local_tables: tuple[str, str]) -> StoreWithScan:
         return DynamoDBEventStore(local_client, local_tables[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from datetime import UTC, datetime
 from threading import Lock
@@ -12,6 +13,7 @@ from eventfold.errors import VersionConflictError
 from eventfold.items import commit_to_item
 from eventfold.parking import Parked
 from eventfold.projections import Row, RowConflictError
+from eventfold.scanning import Place, ScanPage
 from eventfold.store import Item, already_appended
 
 if TYPE_CHECKING:
@@ -64,6 +66,14 @@ class MemoryEventStore:
                 return False
             items[snapshot.version + 0.5] = snapshot
             return True
+
+    def scan(self, segment: int, segments: int, *, after: Place | None = None) -> Iterator[ScanPage]:
+        """See `ScannableStore.scan`."""
+        behind = (after.stream, float(after.key)) if after else ("", 0.0)
+        for stream in sorted(self._streams):
+            if zlib.crc32(stream.encode()) % segments == segment:
+                items = tuple(item for key, item in self._sorted(stream) if (stream, key) > behind)
+                yield ScanPage(items, 0)
 
     def _sorted(self, stream: str) -> list[tuple[float, Item]]:
         check_stream_name(stream)

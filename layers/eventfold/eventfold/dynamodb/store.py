@@ -8,15 +8,16 @@ from botocore.exceptions import ClientError
 
 from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.dynamodb.client import code_of, passing_errors_named
-from eventfold.errors import VersionConflictError
+from eventfold.errors import BrokenStreamError, VersionConflictError
 from eventfold.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
+from eventfold.scanning import Place, Scanned, ScanPage, Unreadable
 from eventfold.store import Item, already_appended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, ScanInputTypeDef
 
 # DynamoDB reserves several hundred words, `stream` among them.
 _KEY_NAMES = {"#stream": "stream", "#version": "version"}
@@ -91,6 +92,24 @@ class DynamoDBEventStore:
             raise
         return True
 
+    def scan(self, segment: int, segments: int, *, after: Place | None = None) -> Iterator[ScanPage]:
+        """See `ScannableStore.scan`. One request a page of 1 MB, at half the price of a consistent read."""
+        scan: ScanInputTypeDef = {
+            "TableName": self._table,
+            "Segment": segment,
+            "TotalSegments": segments,
+            "ReturnConsumedCapacity": "TOTAL",
+        }
+        if after is not None:
+            scan["ExclusiveStartKey"] = {"stream": {"S": after.stream}, "version": {"N": after.key}}
+        while True:
+            with passing_errors_named():
+                page = self._client.scan(**scan)
+            yield ScanPage(tuple(map(_scanned, page["Items"])), page["ConsumedCapacity"]["CapacityUnits"])
+            if "LastEvaluatedKey" not in page:
+                return
+            scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
     def _query(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:
         check_stream_name(stream)
         return {
@@ -112,6 +131,13 @@ class DynamoDBEventStore:
                 return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
             query.pop("Limit", None)  # The first page was a guess at what the reader needs; it was not enough.
+
+
+def _scanned(item: Mapping[str, Any]) -> Scanned:
+    try:
+        return item_to_commit_or_snapshot(item)
+    except BrokenStreamError as error:
+        return Unreadable(error.stream, error.version, error.reason)
 
 
 def _refused_by(error: ClientError) -> Commit | None:

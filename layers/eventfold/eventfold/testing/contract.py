@@ -14,6 +14,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import pytest
 
@@ -25,7 +26,13 @@ from eventfold.errors import (
     VersionConflictError,
     VersionOutOfLineError,
 )
-from eventfold.store import EventStore, end_of
+from eventfold.scanning import ScannableStore, Scanned, by_stream, place_of
+from eventfold.store import EventStore, Item, end_of
+
+
+class StoreWithScan(EventStore, ScannableStore, Protocol):
+    """An event store whose streams can all be read."""
+
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
@@ -190,3 +197,45 @@ class StoreContract:
             won = [one for one, success in zip(commits, pool.map(append, commits), strict=True) if success]
         assert list(store.oldest_first(stream)) == won
         assert len(won) == 1
+
+
+class ScanContract:
+    """What a store must do besides, whose streams can all be read: subclass it, and give it a `store` fixture."""
+
+    @pytest.fixture
+    def store(self) -> StoreWithScan:
+        """Return the store under test."""
+        raise NotImplementedError
+
+    def streams(self, store: EventStore) -> dict[str, list[Item]]:
+        """Fill a few streams, one of them over a page long, and return what each holds."""
+        filled: dict[str, list[Item]] = {}
+        for size in (1, 2, 3, 4, 5, 6):
+            stream, head = f"thing-{uuid.uuid4()}", Head("", 0)
+            filled[stream] = []
+            for _ in range(size):
+                one = commit(stream, head.version + 1, 2, text="x" * (150_000 if size == 6 else 9))
+                store.append(one, after=Head(stream, head.version))
+                head = one.head
+                filled[stream].append(one)
+            snapshot = Snapshot(stream, head.version, "s1", "{}", AT)
+            store.save_snapshot(snapshot)
+            filled[stream].append(snapshot)
+        return filled
+
+    def test_segments_together_are_the_whole_table(self, store: StoreWithScan) -> None:
+        filled = self.streams(store)
+        found: dict[str, list[Scanned]] = {}
+        for segment in range(3):
+            for stream, items in by_stream(store.scan(segment, 3)):
+                if stream in filled:
+                    assert stream not in found
+                    found[stream] = list(items)
+        assert found == filled
+
+    def test_a_scan_goes_on_behind_any_place(self, store: StoreWithScan) -> None:
+        self.streams(store)
+        whole = [item for page in store.scan(0, 1) for item in page.items]
+        for n, item in enumerate(whole):
+            rest = [item for page in store.scan(0, 1, after=place_of(item)) for item in page.items]
+            assert rest == whole[n + 1 :]
