@@ -6,7 +6,7 @@ import copy
 import logging
 import random
 from collections import Counter
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 
 from eventfold import MemoryEventStore
@@ -35,3 +36,13 @@ class TestDynamoDBLocal(StoreContract, ScanContract):
     @pytest.fixture
     def store(self, local_client: DynamoDBClient, local_tables: tuple[str, str]) -> StoreWithScan:
         return DynamoDBEventStore(local_client, local_tables[0])
+
+
+@pytest.mark.dynamodb_local
+class TestDynamoDBLocalParsedByBotocore(TestDynamoDBLocal):
+    """What `OneParse` falls back on."""
+
+    @pytest.fixture
+    def store(self, dynamodb_local_url: str, local_tables: tuple[str, str]) -> StoreWithScan:
+        client = boto3.client("dynamodb", endpoint_url=dynamodb_local_url)
+        return DynamoDBEventStore(client, local_tables[0])

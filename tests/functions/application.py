@@ -6,7 +6,7 @@ import importlib
 import json
 import logging
 import sys
-from dataclasses import replace
+from copy import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
+from copy import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import batched
 from typing import TYPE_CHECKING, Any

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -13,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from eventfold import Codec, Commit, Event
+from eventfold import Codec, Commit, Event, Snapshot
 from eventfold.errors import BrokenStreamError, UnknownEventError, UnstableEventError
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot
+from eventfold.items import commit_to_item, item_to_commit_or_snapshot, read_whole, snapshot_to_item
 
 if TYPE_CHECKING:
     from eventfold import StoredEvent
@@ -146,8 +147,31 @@ def test_an_unknown_event_names_its_stream_and_version_and_not_its_data(stored: 
 def test_an_item_that_is_no_commit_names_its_stream_and_version(broken: dict[str, dict[str, str]]) -> None:
     item = commit_to_item(Commit("thing-7", 42, (Codec(Vague).encode(Vague(value="secret")),), "id", AT))
     with pytest.raises(BrokenStreamError, match=r"stream 'thing-7', version 42") as caught:
-        item_to_commit_or_snapshot({**item, **broken})
+        read_whole({**item, **broken})
     assert "secret" not in str(caught.value)
+
+
+def test_a_part_of_a_commit_that_nobody_asks_for_is_not_read() -> None:
+    item = commit_to_item(Commit("thing-7", 42, (Codec(Vague).encode(Vague(value="a")),), "id", AT))
+    commit = item_to_commit_or_snapshot({**item, "meta": {"S": "[]"}})
+    assert isinstance(commit, Commit)
+    assert commit.last_version == 42
+    with pytest.raises(BrokenStreamError, match=r"stream 'thing-7', version 42"):
+        _ = commit.meta
+
+
+LONG = commit_to_item(Commit("thing-7", 42, (Codec(Vague).encode(Vague(value="a" * 2000)),), "id", AT))
+LONG_SNAPSHOT = snapshot_to_item(Snapshot("thing-7", 42, "s", '"' + "a" * 2000 + '"', AT))
+
+
+@pytest.mark.parametrize("item", [LONG, LONG_SNAPSHOT])
+def test_what_is_compressed_reads_back_as_bytes_and_as_a_stream_record_has_it(item: dict[str, Any]) -> None:
+    (name,) = (name for name, value in item.items() if "B" in value)
+    base64_text = {"B": base64.b64encode(item[name]["B"]).decode()}
+    assert read_whole(item) == read_whole({**item, name: base64_text})
+    for broken in (b"no zlib", item[name]["B"][:-20], "no base64"):
+        with pytest.raises(BrokenStreamError):
+            read_whole({**item, name: {"B": broken}})
 
 
 def test_the_events_of_a_commit_have_consecutive_versions() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventfold.errors import InvalidCommitError, InvalidStreamNameError, VersionOutOfLineError
@@ -68,9 +68,9 @@ class Head:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Commit:
-    """All events of one accepted command: stored as one item, so all or none.
+    """All events of one accepted command: stored as one item, so all or none. Nobody changes it.
 
     `version` is the version of the first event; the others follow. `at` is UTC, to the millisecond,
     never before the commit it follows. `digest` tells one command from another under the same id.
@@ -84,6 +84,12 @@ class Commit:
     meta: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     snapshot_due: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all they say is the same: one that was read equals the one that was written."""
+        return isinstance(other, Commit) and all(getattr(self, one) == getattr(other, one) for one in _COMMIT_FIELDS)
+
+    __hash__ = None  # type: ignore[assignment] # events and meta are dicts
 
     @property
     def last_version(self) -> int:
@@ -108,6 +114,9 @@ class Commit:
     def ref(self) -> CommitRef:
         """What an idempotency check needs to remember of it."""
         return CommitRef(self.id, self.last_version, self.digest)
+
+
+_COMMIT_FIELDS = tuple(one.name for one in fields(Commit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from eventfold.errors import UnknownEventError, UnstableEventError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from eventfold.commit import Commit
@@ -47,14 +47,31 @@ class Event(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Recorded[E: Event]:
-    """An event with what the store knows of it."""
+    """An event with what the store knows of it: its version, and the commit it came with."""
 
-    stream: str
     version: int
     event: E
-    at: datetime
-    commit_id: str
-    meta: Mapping[str, str]
+    commit: Commit
+
+    @property
+    def stream(self) -> str:
+        """The stream it happened in."""
+        return self.commit.stream
+
+    @property
+    def at(self) -> datetime:
+        """When it was committed, in UTC."""
+        return self.commit.at
+
+    @property
+    def commit_id(self) -> str:
+        """The id of its commit."""
+        return self.commit.id
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """What its writer noted besides: correlation id, causation id, actor."""
+        return self.commit.meta
 
 
 class Codec[E: Event]:
@@ -62,11 +79,14 @@ class Codec[E: Event]:
 
     def __init__(self, *types: type[E]) -> None:
         self._types: dict[tuple[str, int], type[E]] = {}
+        self._read: dict[tuple[str, int], Callable[[object], E]] = {}
         for type_ in types:
             key = (type_.event_name, type_.event_version)
             if key in self._types:
                 raise TypeError(f"two events are stored as {key[0]!r} version {key[1]}")
             self._types[key] = type_
+            # A model's own `model_validate` costs as much again as what it calls.
+            self._read[key] = TypeAdapter(type_).validator.validate_python
 
     def encode(self, event: E) -> StoredEvent:
         """Return the stored form.
@@ -90,11 +110,11 @@ class Codec[E: Event]:
         Raises:
             UnknownEventError: names the stream and version whose type or data is not known.
         """
-        type_ = self._types.get((stored["type"], stored["v"]))
-        if type_ is None:
+        read = self._read.get((stored["type"], stored["v"]))
+        if read is None:
             raise UnknownEventError(stream, version, f"no event {stored['type']!r} version {stored['v']} is registered")
         try:
-            return type_.model_validate(stored["data"])
+            return read(stored["data"])
         except ValidationError as error:
             # The message of a ValidationError quotes the data, which may be personal: name the fields alone.
             fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
@@ -104,13 +124,6 @@ class Codec[E: Event]:
     def recorded(self, commit: Commit) -> list[Recorded[E]]:
         """Return a commit's events, typed, each with its own version."""
         return [
-            Recorded(
-                stream=commit.stream,
-                version=version,
-                event=self.decode(stored, stream=commit.stream, version=version),
-                at=commit.at,
-                commit_id=commit.id,
-                meta=commit.meta,
-            )
+            Recorded(version, self.decode(stored, stream=commit.stream, version=version), commit)
             for version, stored in enumerate(commit.events, start=commit.version)
         ]

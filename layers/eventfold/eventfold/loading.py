@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eventfold.decider import Command, Decider
-    from eventfold.events import Recorded
     from eventfold.store import EventStore, Item
 
 
@@ -112,18 +112,21 @@ def _restore[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], snap
 def _fold[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E], base: Loaded[S], commits: list[Commit], upto: int | None
 ) -> Loaded[S]:
-    recorded: list[Recorded[E]] = []
-    version = base.version
+    version, state, newest = base.version, base.state, None
+    evolve, decode = decider.evolve, decider.codec.decode
     for commit in commits:
         if commit.version != version + 1:
             raise BrokenStreamError(base.stream, commit.version, f"does not follow version {version}")
-        recorded += decider.codec.recorded(commit)
-        version = commit.last_version
-    kept = [one for one in recorded if upto is None or one.version <= upto]
+        for stored in commit.events:
+            if version == upto:
+                break
+            version += 1
+            state = evolve(state, decode(stored, stream=base.stream, version=version))
+        newest = commit
     return replace(
         base,
-        version=kept[-1].version if kept else base.version,
-        state=decider.fold(base.state, (one.event for one in kept)),
-        at=kept[-1].at if kept else base.at,
+        version=version,
+        state=state,
+        at=newest.at if newest else base.at,
         refs=base.refs + tuple(commit.ref for commit in commits if commit.digest),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventfold.commit import Commit, check_stream_name
 from eventfold.errors import InvalidStreamNameError
-from eventfold.items import item_to_commit_or_snapshot
+from eventfold.items import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,7 +70,7 @@ def read_record(record: Mapping[str, Any]) -> Commit | None:
         BrokenStreamError: the image is neither a commit nor a snapshot.
     """
     image = record["dynamodb"].get("NewImage")
-    item = item_to_commit_or_snapshot(image) if image else None
+    item = read_whole(image) if image else None
     return item if isinstance(item, Commit) else None
 
 

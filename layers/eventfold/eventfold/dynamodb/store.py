@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.errors import BrokenStreamError, VersionConflictError
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
+from eventfold.items import commit_to_item, item_to_commit_or_snapshot, read_whole, snapshot_to_item
 from eventfold.scanning import Place, Scanned, ScanPage, Unreadable
 from eventfold.store import Item, already_appended
 
@@ -135,7 +135,7 @@ class DynamoDBEventStore:
 
 def _scanned(item: Mapping[str, Any]) -> Scanned:
     try:
-        return item_to_commit_or_snapshot(item)
+        return read_whole(item)
     except BrokenStreamError as error:
         return Unreadable(error.stream, error.version, error.reason)
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from eventfold.commit import Commit
 from eventfold.decider import Command, Decider
-from eventfold.events import Event, Recorded
+from eventfold.events import Codec, Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventfold.events import Recorded
     from eventfold.projections import Projection
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,9 +75,13 @@ def given[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], *past: 
 
 def recorded[E: Event](events: Sequence[E], stream: str) -> list[Recorded[E]]:
     """Return events as a store would have recorded them, one a commit, one second apart."""
+    codec: Codec[E] = Codec(*dict.fromkeys(map(type, events)))
     return [
-        Recorded(stream, version, event, START + timedelta(seconds=version), f"commit-{version}", {})
+        one
         for version, event in enumerate(events, start=1)
+        for one in codec.recorded(
+            Commit(stream, version, (codec.encode(event),), f"commit-{version}", START + timedelta(seconds=version))
+        )
     ]
 
 
