@@ -77,16 +77,41 @@ def test_a_commit_is_compressed_where_that_saves_a_write_unit(
 
 
 def test_a_command_is_one_read_and_one_write(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
-    handler = CommandHandler(store, COUNTER)
+    handler = CommandHandler(store, COUNTER, cached_states=0)
     for _ in range(10):
         handler.handle("1", Add(amount=1))
     with Meter.on(local_client) as meter:
         handler.handle("1", Add(amount=1))
     assert meter.requests == ["Query", "PutItem"]
-    assert meter.capacity == 2
+    assert meter.capacity == 1 + 0.5
     with Meter.on(local_client) as meter:
         handler.handle("1", Add(amount=0))
-    assert meter.requests == ["Query"]
+    assert meter.requests == ["Query", "Query"]
+    assert meter.capacity == 0.5 + 1
+
+
+def test_a_command_on_an_aggregate_that_the_process_knows_is_one_write(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    handler = CommandHandler(store, COUNTER)
+    handler.handle("1", Add(amount=1))
+    with Meter.on(local_client) as meter:
+        handler.handle("1", Add(amount=1))
+    assert (meter.requests, meter.capacity) == (["PutItem"], 1)
+
+
+def test_a_command_behind_a_snapshot_reads_one_page_of_short_commits(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    handler = CommandHandler(store, COUNTER)
+    for version in range(1, 61):
+        handler.handle("1", Add(amount=1))
+        if version == 50:
+            take_snapshot(store, COUNTER, "counter-1", 50)
+    with Meter.on(local_client) as meter:
+        CommandHandler(store, COUNTER).handle("1", Add(amount=1))
+    assert meter.requests == ["Query", "PutItem"]
+    assert meter.capacity - 1 <= 2
 
 
 def test_a_lost_race_costs_one_write_and_no_read(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:

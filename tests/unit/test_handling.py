@@ -214,7 +214,7 @@ class TestIdempotencyKey:
         assert total(store) == 1
 
     def test_keys_are_known_for_the_last_100_keyed_commits_across_snapshots(self, store: RacingStore) -> None:
-        handler = CommandHandler(store, COUNTER, snapshot_every=50)
+        handler = CommandHandler(store, COUNTER, snapshot_every=50, cached_states=0)
         for n in range(151):
             outcome = handler.handle("1", Add(amount=1), Request(key=f"k{n}"))
             if outcome.version % 50 == 0:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, JsonValue
 
 from app.users import USERS, UserNotFoundError
 from eventfold import load, load_at, load_version, read_events
+from eventfold.snapshots import FIRST_PAGE
+from eventfold.store import end_of
 
 if TYPE_CHECKING:
     from app.users import User, UserEvent
@@ -57,7 +59,7 @@ class UserHistory:
             UserNotFoundError: there is no such user.
         """
         events = read_events(self._store, USERS.codec, USERS.stream(id_), after=after, limit=limit + 1)
-        if not events and (after == 0 or load(self._store, USERS, USERS.stream(id_)).version == 0):
+        if not events and (after == 0 or end_of(self._store, USERS.stream(id_)).version == 0):
             raise UserNotFoundError
         entries = [_entry(recorded) for recorded in events[:limit]]
         return AuditTrail(events=entries, after=entries[-1].version if len(events) > limit else None)
@@ -78,7 +80,7 @@ class UserHistory:
             return load_version(self._store, USERS, stream, version)
         if at is not None:
             return load_at(self._store, USERS, stream, at)
-        return load(self._store, USERS, stream)
+        return load(self._store, USERS, stream, page_size=FIRST_PAGE)
 
 
 def _entry(recorded: Recorded[UserEvent]) -> AuditEntry:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from pydantic import BaseModel, PositiveInt
+from pydantic import BaseModel, NonNegativeInt, PositiveInt
 
 
 class Settings(BaseModel, frozen=True):
-    """Set by template.yaml. `snapshot_every` is in events; an endpoint URL is for emulators."""
+    """Set by template.yaml. `snapshot_every` is in events; an endpoint URL is for emulators.
+
+    `cached_states` is how many aggregates a process of the command function remembers.
+    """
 
     events_table: str
     read_models_table: str
     parked_table: str
     snapshot_every: PositiveInt = 50
+    cached_states: NonNegativeInt = 1000
     aws_endpoint_url: str | None = None
 
 

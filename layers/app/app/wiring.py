@@ -61,7 +61,10 @@ def parked_store() -> ParkedStore:
 @cache
 def users() -> CommandHandler[UserCommand, User, UserEvent]:
     """Return what runs user commands."""
-    return CommandHandler(event_store(), USERS, snapshot_every=settings().snapshot_every)
+    chosen = settings()
+    return CommandHandler(
+        event_store(), USERS, snapshot_every=chosen.snapshot_every, cached_states=chosen.cached_states
+    )
 
 
 @cache

@@ -7,12 +7,15 @@ import math
 import random
 import time
 import uuid
+from contextlib import suppress
+from copy import replace
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from eventfold.caching import CACHED_STATES, StateCache
 from eventfold.commit import Commit, CommitRef
 from eventfold.errors import (
     IdempotencyKeyReusedError,
@@ -22,7 +25,7 @@ from eventfold.errors import (
 )
 from eventfold.events import Event
 from eventfold.loading import Loaded, apply, load
-from eventfold.snapshots import DEFAULT_INTERVAL, crosses_boundary
+from eventfold.snapshots import DEFAULT_INTERVAL, SNAPSHOT_SLACK, crosses_boundary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,14 +84,24 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _View[S: BaseModel]:
+    """An aggregate as a command sees it; `proven` if a consistent read found it so after the command came."""
+
+    loaded: Loaded[S]
+    proven: bool = False
+
+
 class CommandHandler[C: Command, S: BaseModel, E: Event]:
     """Runs commands against one kind of aggregate.
 
-    One read and one write a command; no write where nothing happens. A lost race costs one write more: the
-    commit that won comes back with the refusal, is folded in, and the command is decided again.
+    An aggregate that this process knows costs one write; any other costs a read at half price before it. What is
+    accepted is proven by the conditional write, and what is refused is decided again on a consistent read: a stale
+    state may cost a retry, never a wrong answer. A lost race costs one write more: the commit that won comes back
+    with the refusal, is folded in, and the command is decided again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings by name, each with its default
         self,
         store: EventStore,
         decider: Decider[C, S, E],
@@ -96,12 +109,14 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         snapshot_every: int = DEFAULT_INTERVAL,
         backoff: Backoff | None = None,
         clock: Callable[[], datetime] = utc_now,
+        cached_states: int = CACHED_STATES,
     ) -> None:
         self._store = store
         self._decider = decider
         self._snapshot_every = snapshot_every
         self._backoff = backoff or Backoff()
         self._clock = clock
+        self._cache: StateCache[S] = StateCache(cached_states)
 
     def handle(self, id_: str, command: C, request: Request | None = None) -> Outcome:
         """Run one command on one aggregate.
@@ -114,27 +129,52 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             Exception: whatever the domain's `decide` raises to refuse the command.
         """
         request = request or Request()
-        loaded = load(self._store, self._decider, self._decider.stream(id_), page_size=self._snapshot_every + 14)
         ref = _ref(command, request)
+        stream = self._decider.stream(id_)
+        view = _View(self._cache.get(stream) or self._load(stream, consistent=False))
         for attempt in range(self._backoff.attempts):
-            if (earlier := _find(loaded, ref)) is not None:
-                return Outcome(earlier.version, conflicts=attempt, repeated=True)
-            if request.expected_version not in (None, loaded.version):
-                raise PreconditionFailedError(loaded.stream, request.expected_version, loaded.version)
-            events = self._decider.decide(command, loaded.state)
-            if not events:
-                return Outcome(loaded.version, conflicts=attempt)
-            commit = self._commit(loaded, events, ref, request)
+            view, answer = self._settle(view, command, ref, request)
+            if isinstance(answer, Outcome):
+                return replace(answer, conflicts=attempt)
+            commit = self._commit(view.loaded, answer, ref, request)
+            # Folded in before it is written: what can't be replayed must not be stored.
+            after = apply(self._decider, view.loaded, commit)
             try:
-                self._store.append(commit, after=loaded.head)
+                self._store.append(commit, after=view.loaded.head)
             except VersionConflictError as conflict:
                 if time.monotonic() >= request.deadline:
-                    raise TooManyConflictsError(loaded.stream, attempt + 1) from conflict
+                    raise TooManyConflictsError(stream, attempt + 1) from conflict
                 self._backoff.wait(attempt)
-                loaded = self._catch_up(loaded, conflict, attempt)
+                view = self._catch_up(view, conflict, attempt)
             else:
+                self._cache.put(after)
                 return Outcome(commit.last_version, len(commit.events), conflicts=attempt)
-        raise TooManyConflictsError(loaded.stream, self._backoff.attempts)
+        raise TooManyConflictsError(stream, self._backoff.attempts)
+
+    def _settle(
+        self, view: _View[S], command: C, ref: CommitRef, request: Request
+    ) -> tuple[_View[S], Outcome | Sequence[E]]:
+        """Decide; again on a consistent read before anything is refused or found to be done."""
+        if not view.proven:
+            with suppress(Exception):  # A refusal is whatever the domain raises.
+                answer = self._decide(view.loaded, command, ref, request)
+                if not isinstance(answer, Outcome) or answer.repeated:
+                    return view, answer
+            view = _View(self._load(view.loaded.stream, consistent=True), proven=True)
+            self._cache.put(view.loaded)
+        return view, self._decide(view.loaded, command, ref, request)
+
+    def _decide(self, loaded: Loaded[S], command: C, ref: CommitRef, request: Request) -> Outcome | Sequence[E]:
+        """Return what happens; or what became of it, where nothing does or the key has made its commit before."""
+        if (earlier := _find(loaded, ref)) is not None:
+            return Outcome(earlier.version, repeated=True)
+        if request.expected_version not in (None, loaded.version):
+            raise PreconditionFailedError(loaded.stream, request.expected_version, loaded.version)
+        return self._decider.decide(command, loaded.state) or Outcome(loaded.version)
+
+    def _load(self, stream: str, *, consistent: bool) -> Loaded[S]:
+        page_size = self._snapshot_every + SNAPSHOT_SLACK
+        return load(self._store, self._decider, stream, page_size=page_size, consistent=consistent)
 
     def _commit(self, loaded: Loaded[S], events: Sequence[E], ref: CommitRef, request: Request) -> Commit:
         first, last = loaded.version + 1, loaded.version + len(events)
@@ -152,13 +192,14 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             snapshot_due=crosses_boundary(first, last, self._snapshot_every),
         )
 
-    def _catch_up(self, loaded: Loaded[S], conflict: VersionConflictError, attempt: int) -> Loaded[S]:
+    def _catch_up(self, view: _View[S], conflict: VersionConflictError, attempt: int) -> _View[S]:
         """Fold in the winner; from the third lost race on, whatever else came: one read saves several lost writes."""
         if conflict.winner is not None and attempt < _RACES_BEFORE_READING:
-            return apply(self._decider, loaded, conflict.winner)
+            return replace(view, loaded=apply(self._decider, view.loaded, conflict.winner))
+        loaded = view.loaded
         for commit in self._store.oldest_first(loaded.stream, after=loaded.version):
             loaded = apply(self._decider, loaded, commit)
-        return loaded
+        return _View(loaded, proven=True)
 
 
 def _ref(command: Command, request: Request) -> CommitRef:

@@ -225,10 +225,10 @@ def _json_in(value: Mapping[str, Any]) -> str | bytes:
     packed = value["B"]
     raw = base64.b64decode(packed, validate=True) if isinstance(packed, str) else packed
     unpacker = zlib.decompressobj()
-    text = unpacker.decompress(raw, MAX_ITEM_BYTES)
+    unpacked = unpacker.decompress(raw, MAX_ITEM_BYTES)
     if not unpacker.eof:
         raise ValueError("compressed JSON that is cut off, or larger than what was ever put in")
-    return text
+    return unpacked
 
 
 def _text(value: object) -> str:

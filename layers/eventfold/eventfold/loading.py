@@ -51,10 +51,18 @@ def load[C: Command, S: BaseModel, E: Event](
 ) -> Loaded[S]:
     """Return the state now: one newest-first query, which stops at the first usable snapshot.
 
+    An eventually consistent read costs half and may be some commits behind. Its pages may come from replicas that
+    differ, so one that looks broken is read again, consistently.
+
     Raises:
         UnreadableStreamError: an event is unknown, or versions are missing; names stream and version.
     """
-    return _replay(decider, stream, store.newest_first(stream, page_size=page_size, consistent=consistent))
+    try:
+        return _replay(decider, stream, store.newest_first(stream, page_size=page_size, consistent=consistent))
+    except BrokenStreamError:
+        if consistent:
+            raise
+        return load(store, decider, stream, page_size=page_size)
 
 
 def load_version[C: Command, S: BaseModel, E: Event](

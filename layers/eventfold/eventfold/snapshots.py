@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 DEFAULT_INTERVAL = 50
 """Events between two snapshots."""
 
+SNAPSHOT_SLACK = 6
+"""Commits that may follow a boundary before its snapshot is there: a load's first page holds the interval and these."""
+
+FIRST_PAGE = DEFAULT_INTERVAL + SNAPSHOT_SLACK
+"""Items that a load reads before it asks for more, where snapshots are taken at the default interval."""
+
 REMEMBERED_COMMITS = 100
 """Keyed commits that a snapshot carries: the least window in which an idempotency key is recognised."""
 
@@ -37,7 +43,7 @@ def take_snapshot[C: Command, S: BaseModel, E: Event](
         ItemTooLargeError: the state is over DynamoDB's 400 KB.
         UnreadableStreamError: the stream can't be replayed.
     """
-    loaded = load(store, decider, stream)
+    loaded = load(store, decider, stream, page_size=FIRST_PAGE)
     if loaded.version == 0 or loaded.at is None or loaded.snapshot_version >= due:
         return None
     snapshot = Snapshot(
