@@ -58,6 +58,7 @@ class Run:
             read_models_table=f"read-models-{suffix}",
             parked_table=f"parked-{suffix}",
             snapshot_every=SNAPSHOT_EVERY,
+            projection_writers=1,  # A seed is the same run each time.
             aws_endpoint_url=url,
         )
         # A client without faults, for the checks.

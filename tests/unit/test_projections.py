@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import UTC, datetime
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from app.directory import DIRECTORY, DirectoryRow
 from app.users import UserCreated, UserDeleted, UserUpdated
 from eventfold import Commit, Head, MemoryEventStore, ProjectionRunner, Row, RowTarget
-from eventfold.errors import BrokenStreamError
+from eventfold.errors import BrokenStreamError, StoreUnavailableError
 from eventfold.memory import MemoryParkedStore, MemoryRowStore
 from eventfold.projections import RowConflictError
 from eventfold.runner import BatchResult
@@ -178,3 +180,40 @@ class TestDirectory:
         assert DIRECTORY.sort_key is not None
         stream = "user-00000000-0000-0000-0000-000000000000"
         assert len(DIRECTORY.sort_key(stream, DirectoryRow(id="1", name=name)).encode()) <= 1024
+
+
+def test_streams_of_a_batch_are_written_at_the_same_time() -> None:
+    together = Barrier(4, timeout=10)
+
+    class Meeting(MemoryRowStore):
+        def put(self, projection: str, row: Row, *, replaces: int) -> None:
+            together.wait()
+            super().put(projection, row, replaces=replaces)
+
+    store, rows = MemoryEventStore(), Meeting()
+    batch = [commit for n in range(8) for commit in commits_of(store, f"counter-{n}", [1])]
+    runner = ProjectionRunner(store, MemoryParkedStore(), writers=4)
+    assert runner.run(RowTarget(TOTALS, rows), batch).applied == 8
+    assert len(rows.get("totals", [commit.stream for commit in batch])) == 8
+
+
+def test_a_batch_that_fails_is_not_left_half_way() -> None:
+    """Nothing is still being written when the failure is told: Lambda would bring the batch again, to another process."""
+    written: list[str] = []
+
+    class Slow(MemoryRowStore):
+        def put(self, projection: str, row: Row, *, replaces: int) -> None:
+            if row.stream == "counter-0":
+                raise StoreUnavailableError("rows")
+            time.sleep(0.05)
+            written.append(row.stream)
+
+    class Down(MemoryParkedStore):
+        def park(self, *_: object) -> None:
+            raise StoreUnavailableError("parked")
+
+    store = MemoryEventStore()
+    batch = [commit for n in range(4) for commit in commits_of(store, f"counter-{n}", [1])]
+    with pytest.raises(StoreUnavailableError):
+        ProjectionRunner(store, Down(), writers=2).run(RowTarget(TOTALS, Slow()), batch)
+    assert sorted(written) == ["counter-1", "counter-2", "counter-3"]

@@ -11,7 +11,8 @@ from pydantic import BaseModel, NonNegativeInt, PositiveInt
 class Settings(BaseModel, frozen=True):
     """Set by template.yaml. `snapshot_every` is in events; an endpoint URL is for emulators.
 
-    `cached_states` is how many aggregates a process of the command function remembers.
+    `cached_states` is how many aggregates a process of the command function remembers, `projection_writers` how many
+    streams the projection function writes at the same time.
     """
 
     events_table: str
@@ -19,6 +20,7 @@ class Settings(BaseModel, frozen=True):
     parked_table: str
     snapshot_every: PositiveInt = 50
     cached_states: NonNegativeInt = 1000
+    projection_writers: PositiveInt = 8
     aws_endpoint_url: str | None = None
 
 

@@ -94,4 +94,4 @@ def targets() -> tuple[Target[Any, Any], ...]:
 @cache
 def runner() -> ProjectionRunner:
     """Return what brings read models up to date."""
-    return ProjectionRunner(event_store(), parked_store())
+    return ProjectionRunner(event_store(), parked_store(), writers=settings().projection_writers)

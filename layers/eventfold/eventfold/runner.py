@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import traceback
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from eventfold.commit import first_gap
 from eventfold.errors import BrokenStreamError, EventfoldError
@@ -57,6 +58,10 @@ class Target[M: Mark, E: Event](Protocol):
         ...
 
 
+WRITERS = 8
+"""Streams that are written at the same time: below a client's ten connections."""
+
+
 @dataclass(slots=True)
 class BatchResult:
     """What a run did, counted in commits. `parked` maps a stream to why it could not be projected."""
@@ -67,14 +72,24 @@ class BatchResult:
     parked: dict[str, Exception] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
 
+    def __iadd__(self, other: BatchResult) -> Self:
+        """Add what another run did."""
+        self.applied += other.applied
+        self.duplicates += other.duplicates
+        self.healed += other.healed
+        self.parked |= other.parked
+        self.released += other.released
+        return self
+
 
 class ProjectionRunner:
-    """Applies batches of commits: one write for each stream in them."""
+    """Applies batches of commits: one write for each stream in them, up to `writers` at the same time."""
 
-    def __init__(self, store: EventStore, parked: ParkedStore, *, attempts: int = 3) -> None:
+    def __init__(self, store: EventStore, parked: ParkedStore, *, attempts: int = 3, writers: int = WRITERS) -> None:
         self._store = store
         self._parked = parked
         self._attempts = attempts
+        self._pool = ThreadPoolExecutor(writers, thread_name_prefix="projection")
 
     def run[M: Mark, E: Event](self, target: Target[M, E], commits: Iterable[Commit]) -> BatchResult:
         """Apply commits in any order, any number of times. A stream that fails is parked; the others flow on.
@@ -87,24 +102,32 @@ class ProjectionRunner:
         for commit in commits:
             if target.follows(commit.stream):
                 by_stream[commit.stream].append(commit)
-        result = BatchResult()
-        marks = target.read(list(by_stream)) if by_stream else {}
-        for stream, batch in by_stream.items():
-            self._advance_or_park(target, stream, marks.get(stream), batch, result)
-        return result
+        return self._advance_each(target, by_stream)
 
     def redrive[M: Mark, E: Event](self, target: Target[M, E], streams: Sequence[str]) -> BatchResult:
         """Replay streams from the event table, from where the target stands, and release those that go through."""
-        streams = list(dict.fromkeys(streams))  # Two records of one stream name it twice; no read may.
+        # A dict, because two records of one stream name it twice, and no read may.
+        return self._advance_each(target, dict.fromkeys(streams))
+
+    def _advance_each[M: Mark, E: Event](
+        self, target: Target[M, E], batches: Mapping[str, list[Commit] | None]
+    ) -> BatchResult:
+        """Bring streams up to date side by side. Whatever fails, none is still being written when this returns."""
         result = BatchResult()
-        marks = target.read(streams) if streams else {}
-        for stream in streams:
-            self._advance_or_park(target, stream, marks.get(stream), None, result)
+        marks = target.read(list(batches)) if batches else {}
+        runs = [
+            self._pool.submit(self._advance_or_park, target, stream, marks.get(stream), batch)
+            for stream, batch in batches.items()
+        ]
+        wait(runs)
+        for run in runs:
+            result += run.result()
         return result
 
     def _advance_or_park[M: Mark, E: Event](
-        self, target: Target[M, E], stream: str, mark: M | None, batch: list[Commit] | None, result: BatchResult
-    ) -> None:
+        self, target: Target[M, E], stream: str, mark: M | None, batch: list[Commit] | None
+    ) -> BatchResult:
+        result = BatchResult()
         try:
             healed = self._advance(target, stream, mark, batch, result)
         except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
@@ -115,6 +138,7 @@ class ProjectionRunner:
             if healed or batch is None:
                 self._parked.release(target.name, stream)
                 result.released.append(stream)
+        return result
 
     def _advance[M: Mark, E: Event](
         self, target: Target[M, E], stream: str, mark: M | None, batch: list[Commit] | None, result: BatchResult
