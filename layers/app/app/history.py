@@ -9,7 +9,7 @@ from pydantic import BaseModel, JsonValue
 
 from app.users import USERS, UserNotFoundError
 from eventfold import load, load_at, load_version, read_events
-from eventfold.snapshots import FIRST_PAGE
+from eventfold.snapshots import first_page
 from eventfold.store import end_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class UserHistory:
             return load_version(self._store, USERS, stream, version)
         if at is not None:
             return load_at(self._store, USERS, stream, at)
-        return load(self._store, USERS, stream, page_size=FIRST_PAGE)
+        return load(self._store, USERS, stream, page_size=first_page())
 
 
 def _entry(recorded: Recorded[UserEvent]) -> AuditEntry:

@@ -25,7 +25,7 @@ from eventfold.errors import (
 )
 from eventfold.events import Event
 from eventfold.loading import Loaded, apply, load
-from eventfold.snapshots import DEFAULT_INTERVAL, SNAPSHOT_SLACK, crosses_boundary
+from eventfold.snapshots import DEFAULT_INTERVAL, crosses_boundary, first_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -173,7 +173,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         return self._decider.decide(command, loaded.state) or Outcome(loaded.version)
 
     def _load(self, stream: str, *, consistent: bool) -> Loaded[S]:
-        page_size = self._snapshot_every + SNAPSHOT_SLACK
+        page_size = first_page(self._snapshot_every)
         return load(self._store, self._decider, stream, page_size=page_size, consistent=consistent)
 
     def _commit(self, loaded: Loaded[S], events: Sequence[E], ref: CommitRef, request: Request) -> Commit:

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 DEFAULT_INTERVAL = 50
 """Events between two snapshots."""
 
-SNAPSHOT_SLACK = 6
-"""Commits that may follow a boundary before its snapshot is there: a load's first page holds the interval and these."""
 
-FIRST_PAGE = DEFAULT_INTERVAL + SNAPSHOT_SLACK
-"""Items that a load reads before it asks for more, where snapshots are taken at the default interval."""
+def first_page(interval: int = DEFAULT_INTERVAL) -> int:
+    """Return how many items a load asks for first, where snapshots are `interval` events apart.
+
+    Half of them, and some for a snapshot that is still on its way: most loads find their snapshot there, and a second
+    request costs less than always reading the other half.
+    """
+    return interval // 2 + 6
+
 
 REMEMBERED_COMMITS = 100
 """Keyed commits that a snapshot carries: the least window in which an idempotency key is recognised."""
@@ -43,7 +47,7 @@ def take_snapshot[C: Command, S: BaseModel, E: Event](
         ItemTooLargeError: the state is over DynamoDB's 400 KB.
         UnreadableStreamError: the stream can't be replayed.
     """
-    loaded = load(store, decider, stream, page_size=FIRST_PAGE)
+    loaded = load(store, decider, stream, page_size=first_page())
     if loaded.version == 0 or loaded.at is None or loaded.snapshot_version >= due:
         return None
     snapshot = Snapshot(

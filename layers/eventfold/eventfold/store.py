@@ -36,8 +36,8 @@ class EventStore(Protocol):
     ) -> Iterator[Item]:
         """Yield the stream from its end: commits that start at or before `upto`, snapshots up to it.
 
-        Reads pages as they are asked for. `page_size` bounds the items of the first page, so that a
-        reader who stops early pays little.
+        Reads pages as they are asked for. `page_size` bounds the items of the first page, and each next one may
+        hold twice as many: a reader who stops early pays little, one who reads on asks seldom.
         """
         ...
 

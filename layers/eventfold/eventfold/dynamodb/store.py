@@ -130,7 +130,8 @@ class DynamoDBEventStore:
             if "LastEvaluatedKey" not in page:
                 return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-            query.pop("Limit", None)  # The first page was a guess at what the reader needs; it was not enough.
+            if "Limit" in query:
+                query["Limit"] *= 2  # A guess at what the reader needs, and it was not enough.
 
 
 def _scanned(item: Mapping[str, Any]) -> Scanned:
