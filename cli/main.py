@@ -11,9 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from app.redrive import UnknownProjectionError, check_projection
+from app.redrive import UnknownProjectionError, check_projection, parked_streams
 from app.redrive import redrive as redrive_parked
-from app.wiring import parked_store
 from cli.target import Flags, NoStackError, connect
 from eventfold.errors import StoreUnavailableError
 
@@ -52,7 +51,7 @@ def list_parked(context: typer.Context, *, projection: Projection = None, as_jso
     Example: eventfold parked list --json
     """
     connect(context.obj)
-    found = list(parked_store().listed(projection))
+    found = parked_streams(projection)
     if not found:
         check_projection(projection)
     if as_json:

@@ -1,12 +1,14 @@
 """Stream to read models: brings every one of them up to date with a batch of commits."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from app.telemetry import log_failure, log_parked, log_projected, logger, metrics
-from app.wiring import runner, targets
+from app.wiring import generations, runner, targets
 from eventfold import Target
+from eventfold.generations import LiveTarget
 from eventfold.streams import PartialBatchResponse, StreamBatch, read_batch
 
 
@@ -22,22 +24,40 @@ def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> PartialBat
         log_failure("unreadable record", error, sequence_number=number)
     for stream in batch.unreadable:
         logger.warning("unreadable record", extra={"stream": stream})
-    failures: list[Exception] = []
-    for target in targets():
-        try:
-            project(target, batch)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is this target's alone
-            log_failure("projection failed", failure, projection=target.name)
-            failures.append(failure)
+    failures = [failure for read_model in generations().live(targets()) for failure in feed(read_model, batch)]
     if failures:
         raise failures[0]
     return batch.response()
 
 
-def project(target: Target[Any, Any], batch: StreamBatch) -> None:
-    """Bring one read model up to date with a batch."""
+def feed(read_model: Sequence[LiveTarget], batch: StreamBatch) -> list[Exception]:
+    """Bring a read model's generations up to date, the active one last; return what failed as a whole.
+
+    Where one that can be promoted failed, the active one waits for the batch to come again: a promotion would
+    otherwise show what is older.
+    """
+    failures: list[Exception] = []
+    waits = False
+    for target, active, promotable in read_model:
+        if active and waits:
+            continue
+        try:
+            project(target, batch, measured=active)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is this target's alone
+            log_failure("projection failed", failure, projection=target.name)
+            failures.append(failure)
+            waits |= promotable
+    return failures
+
+
+def project(target: Target[Any, Any], batch: StreamBatch, *, measured: bool) -> None:
+    """Bring one generation of a read model up to date with a batch; the active one's lag is measured."""
     commits = [commit for commit in batch.commits if target.follows(commit.stream)]
-    log_projected(target.name, commits, runner().run(target, commits))
+    result = runner().run(target, commits)
+    if measured:
+        log_projected(target.name, commits, result)
+    else:
+        log_parked(target.name, result)
     # The record is only a wake-up: what it should have said, the event table says.
     unreadable = [stream for stream in batch.unreadable if target.follows(stream)]
     log_parked(target.name, runner().redrive(target, unreadable))

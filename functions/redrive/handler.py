@@ -5,9 +5,8 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from app.redrive import Redriven, redrive
+from app.redrive import Redriven, parked_streams, redrive
 from app.telemetry import logger, metrics
-from app.wiring import parked_store
 
 
 @metrics.log_metrics
@@ -17,5 +16,5 @@ def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, 
     try:
         done: Redriven = redrive(event.get("projection"), event.get("stream"))
     finally:  # The alarm is told even where a redrive fails as a whole.
-        metrics.add_metric("ParkedStreams", MetricUnit.Count, sum(1 for _ in parked_store().listed()))
+        metrics.add_metric("ParkedStreams", MetricUnit.Count, len(parked_streams()))
     return {"redriven": done.redriven, "parked": done.parked}

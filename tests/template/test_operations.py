@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,7 +83,7 @@ def printed_with_two_parked(
     capture(monkeypatch)
     monkeypatch.setattr(metrics, "service", service)
     monkeypatch.setattr(redrive, "redrive", lambda *_: Redriven(redriven=0, parked=2))
-    monkeypatch.setattr(redrive, "parked_store", lambda: SimpleNamespace(listed=lambda: iter("ab")))
+    monkeypatch.setattr(redrive, "parked_streams", lambda: list("ab"))
     redrive.lambda_handler({}, LambdaContext())
     lines = map(json.loads, capsys.readouterr().out.splitlines())
     (printed,) = [line for line in lines if "_aws" in line]

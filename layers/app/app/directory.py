@@ -13,6 +13,7 @@ from eventfold import Projection
 
 if TYPE_CHECKING:
     from eventfold import EventStore, Recorded, RowStore
+    from eventfold.generations import Generations
 
 MAX_SORT_CHARACTERS = 200
 """Keeps a sort key within DynamoDB's 1,024 bytes: case folding can make a name longer."""
@@ -84,9 +85,10 @@ class Page(BaseModel, frozen=True):
 class Directory:
     """Answers queries from the directory's rows, and from the events where a row is behind."""
 
-    def __init__(self, rows: RowStore, store: EventStore) -> None:
+    def __init__(self, rows: RowStore, store: EventStore, generations: Generations) -> None:
         self._rows = rows
         self._store = store
+        self._generations = generations
 
     def get(self, id_: str, min_version: int = 0) -> User:
         """Return one user, never older than `min_version`. One request; one more where the row is behind.
@@ -97,7 +99,7 @@ class Directory:
             VersionNotReachedError: the user has not come to that version.
         """
         stream = USERS.stream(id_)
-        row = self._rows.get(DIRECTORY.name, [stream]).get(stream)
+        row = self._rows.get_active(DIRECTORY.name, [stream]).get(stream)
         if min_version > (row.version if row else 0):
             row = DIRECTORY.catch_up(self._store, stream, row)
         if row is None:
@@ -116,7 +118,8 @@ class Directory:
         """
         prefix = folded(prefix)
         after = _read_cursor(cursor, prefix) if cursor else None
-        rows = self._rows.listed(DIRECTORY.name, prefix=prefix, after=after, limit=limit + 1)
+        shown = self._generations.shown(DIRECTORY.name)
+        rows = self._rows.listed(shown, prefix=prefix, after=after, limit=limit + 1)
         users = [
             User(version=row.version, **DirectoryRow.model_validate_json(row.data).model_dump())
             for row in rows[:limit]

@@ -60,7 +60,7 @@ class UserStats:
     def get(self, first: date, last: date) -> Stats:
         """Return the totals, and each day from `first` to `last` with something to show."""
         days = [first + timedelta(n) for n in range((last - first).days + 1)]
-        totals = self._tallies.totals(STATS.name, [TOTAL, *(day.isoformat() for day in days)])
+        totals = self._tallies.totals_active(STATS.name, [TOTAL, *(day.isoformat() for day in days)])
         total = totals.get(TOTAL, {})
         created, deleted = total.get("created", 0), total.get("deleted", 0)
         shown = [

@@ -12,12 +12,14 @@ from app.stats import STATS, UserStats
 from app.users import USERS, User, UserCommand, UserEvent
 from eventfold import CommandHandler, Decider, ProjectionRunner, RowTarget, TallyTarget, Target
 from eventfold.dynamodb import (
+    DynamoDBControlStore,
     DynamoDBEventStore,
     DynamoDBParkedStore,
     DynamoDBRowStore,
     DynamoDBTallyStore,
     create_client,
 )
+from eventfold.generations import Generations
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -53,6 +55,12 @@ def tally_store() -> TallyStore:
 
 
 @cache
+def control_store() -> DynamoDBControlStore:
+    """Return where it is kept which generations of read models there are, and how far a rebuild is."""
+    return DynamoDBControlStore(dynamodb(), settings().read_models_table)
+
+
+@cache
 def parked_store() -> ParkedStore:
     """Return where parked streams are kept."""
     return DynamoDBParkedStore(dynamodb(), settings().parked_table)
@@ -70,7 +78,7 @@ def users() -> CommandHandler[UserCommand, User, UserEvent]:
 @cache
 def directory() -> Directory:
     """Return the user directory's queries."""
-    return Directory(row_store(), event_store())
+    return Directory(row_store(), event_store(), generations())
 
 
 @cache
@@ -87,8 +95,14 @@ def stats() -> UserStats:
 
 @cache
 def targets() -> tuple[Target[Any, Any], ...]:
-    """Return every read model: what the projection function keeps up to date, each by itself."""
+    """Return every read model, under its first generation's name."""
     return (RowTarget(DIRECTORY, row_store()), TallyTarget(STATS, tally_store()))
+
+
+@cache
+def generations() -> Generations:
+    """Return what this process knows of the read models' generations."""
+    return Generations(control_store(), [target.name for target in targets()])
 
 
 @cache

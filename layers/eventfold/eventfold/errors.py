@@ -13,6 +13,7 @@ EventfoldError
 ├── UnreadableStreamError         what is stored can't be understood
 │   ├── UnknownEventError
 │   └── BrokenStreamError
+├── RebuildRefusedError           a read model's generations don't allow it now
 └── StoreUnavailableError         throttled or out of reach: safe to try again
 """
 
@@ -105,6 +106,10 @@ class UnknownEventError(UnreadableStreamError):
 
 class BrokenStreamError(UnreadableStreamError):
     """Versions are missing or overlap, or an item is not what its key says."""
+
+
+class RebuildRefusedError(EventfoldError):
+    """A read model's generations don't allow what was asked for. The message says why, and what to do."""
 
 
 class StoreUnavailableError(EventfoldError):

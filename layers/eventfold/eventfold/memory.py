@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.errors import VersionConflictError
+from eventfold.generations import Control, stored_name
 from eventfold.items import commit_to_item
 from eventfold.parking import Parked
 from eventfold.projections import Row, RowConflictError
@@ -17,8 +19,10 @@ from eventfold.scanning import Place, ScanPage
 from eventfold.store import Item, already_appended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from eventfold.generations import ControlStore
+    from eventfold.progress import Phase, Progress
     from eventfold.tallies import Checkpoint, Counts
 
 
@@ -81,16 +85,80 @@ class MemoryEventStore:
             return sorted(self._streams.get(stream, {}).items(), key=lambda pair: pair[0])
 
 
+class MemoryControlStore:
+    """Keeps the contracts of `ControlStore` and `ProgressStore` without durability."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._controls: dict[str, Control] = {}
+        self._progress: dict[tuple[str, Phase, int], Progress] = {}
+        self._holds: dict[str, tuple[str, float]] = {}
+        self._clock = clock
+        self._lock = Lock()
+
+    def read(self, projections: Sequence[str]) -> dict[str, Control]:
+        """See `ControlStore.read`."""
+        return {name: self._controls.get(name) or Control.first(name) for name in projections}
+
+    def write(self, control: Control) -> Control:
+        """See `ControlStore.write`."""
+        with self._lock:
+            there = self._controls.get(control.projection)
+            if (there.revision if there else 0) != control.revision:
+                raise RowConflictError(f"the control item of {control.projection} was changed in between")
+            written = control.model_copy(update={"revision": control.revision + 1})
+            self._controls[control.projection] = written
+            return written
+
+    def progress(self, stored: str, phase: Phase, parts: Sequence[int]) -> dict[int, Progress]:
+        """See `ProgressStore.progress`."""
+        return {part: found for part in parts if (found := self._progress.get((stored, phase, part))) is not None}
+
+    def save_progress(self, stored: str, phase: Phase, progress: Progress) -> None:
+        """See `ProgressStore.save_progress`."""
+        self._progress[stored, phase, progress.part] = progress
+
+    def forget_progress(self, stored: str, parts: Sequence[int]) -> None:
+        """See `ProgressStore.forget_progress`."""
+        for key in [key for key in self._progress if key[0] == stored and key[2] in parts]:
+            del self._progress[key]
+
+    def hold(self, projection: str, owner: str, seconds: float) -> float:
+        """See `ProgressStore.hold`."""
+        with self._lock:
+            holder, until = self._holds.get(projection, (owner, 0.0))
+            if holder != owner and until >= self._clock():
+                return max(until - self._clock(), 0.001)
+            self._holds[projection] = (owner, self._clock() + seconds)
+            return 0
+
+    def release(self, projection: str, owner: str) -> None:
+        """See `ProgressStore.release`."""
+        with self._lock:
+            if self._holds.get(projection, ("", 0))[0] == owner:
+                del self._holds[projection]
+
+
 class MemoryRowStore:
     """Keeps the contract of `RowStore` without durability."""
 
-    def __init__(self) -> None:
+    def __init__(self, controls: ControlStore | None = None) -> None:
+        self._controls = controls or MemoryControlStore()
         self._rows: dict[tuple[str, str], Row] = {}
         self._lock = Lock()
 
     def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
         """See `RowStore.get`."""
         return {stream: row for stream in streams if (row := self._rows.get((projection, stream))) is not None}
+
+    def get_active(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        """See `RowStore.get_active`."""
+        active = self._controls.read([projection])[projection].active
+        return self.get(stored_name(projection, active), streams)
+
+    def forget(self, stored: str) -> None:
+        """Delete a generation's rows."""
+        with self._lock:
+            self._rows = {key: row for key, row in self._rows.items() if key[0] != stored}
 
     def put(self, projection: str, row: Row, *, replaces: int) -> None:
         """See `RowStore.put`."""
@@ -114,7 +182,8 @@ class MemoryRowStore:
 class MemoryTallyStore:
     """Keeps the contract of `TallyStore` without durability."""
 
-    def __init__(self) -> None:
+    def __init__(self, controls: ControlStore | None = None) -> None:
+        self._controls = controls or MemoryControlStore()
         self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
         self._counts: dict[tuple[str, str, str], int] = defaultdict(int)
         self._lock = Lock()
@@ -142,6 +211,10 @@ class MemoryTallyStore:
             if name == tally and row in rows:
                 totals[row][counter] = amount
         return dict(totals)
+
+    def totals_active(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
+        """See `TallyStore.totals_active`."""
+        return self.totals(stored_name(tally, self._controls.read([tally])[tally].active), rows)
 
 
 class MemoryParkedStore:

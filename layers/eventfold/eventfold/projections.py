@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from eventfold.events import Codec, Recorded
     from eventfold.store import EventStore
+    from eventfold.tallies import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,19 @@ class Row:
     version: int
     data: str | None
     sort: str | None = None
+
+
+_TAKEN = frozenset(".#@!")
+
+
+def check_read_model_name(name: str) -> None:
+    """Refuse a name that can't begin stored keys: these characters part a name from what follows it there.
+
+    Raises:
+        ValueError: it is empty or has one of them.
+    """
+    if not name or _TAKEN.intersection(name):
+        raise ValueError(f"a read model's name is not empty and has none of {' '.join(sorted(_TAKEN))}: {name!r}")
 
 
 class RowConflictError(EventfoldError):
@@ -50,6 +64,10 @@ class RowStore(Protocol):
         """
         ...
 
+    def get_active(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        """Return the rows of the active generation, as `get` does. One request; one more after a switch."""
+        ...
+
     def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
         """Return up to `limit` rows in order of `sort`: those that begin with `prefix`, behind `after`."""
         ...
@@ -69,6 +87,9 @@ class Projection[R: BaseModel, E: Event]:
     row: type[R]
     project: Callable[[R | None, Recorded[E]], R | None]
     sort_key: Callable[[str, R], str] | None = None
+
+    def __post_init__(self) -> None:
+        check_read_model_name(self.name)
 
     def follows(self, stream: str) -> bool:
         """Whether a stream's events are meant for it."""
@@ -99,21 +120,49 @@ class Projection[R: BaseModel, E: Event]:
 
 
 class RowTarget[R: BaseModel, E: Event]:
-    """Keeps a projection's rows up to date: one conditional write for each stream in a batch."""
+    """Keeps a projection's rows up to date: one conditional write for each stream in a batch.
 
-    def __init__(self, projection: Projection[R, E], rows: RowStore) -> None:
-        self.name = projection.name
+    `stored` is the name that its rows are kept under: that of a generation.
+    """
+
+    def __init__(self, projection: Projection[R, E], rows: RowStore, stored: str | None = None) -> None:
+        self.name = stored or projection.name
         self.codec = projection.codec
         self.follows = projection.follows
         self._projection = projection
         self._rows = rows
 
+    def under(self, stored: str) -> RowTarget[R, E]:
+        """See `Target.under`."""
+        return RowTarget(self._projection, self._rows, stored)
+
     def read(self, streams: Sequence[str]) -> dict[str, Row]:
         """See `Target.read`."""
         return self._rows.get(self.name, streams)
 
-    def write(self, before: Row | None, events: Sequence[Recorded[E]]) -> None:
+    def write(self, before: Row | None, events: Iterable[Recorded[E]]) -> None:
         """See `Target.write`."""
-        row = self._projection.advance(before, events)
-        if row is not None:
-            self._rows.put(self.name, row, replaces=before.version if before else 0)
+        if row := self.fold(before, events):
+            self.save(before, row)
+
+    def fold(self, before: Row | None, events: Iterable[Recorded[E]]) -> Row | None:
+        """See `RebuildTarget.fold`."""
+        return self._projection.advance(before, events)
+
+    def save(self, before: Row | None, folded: Row) -> None:
+        """See `RebuildTarget.save`."""
+        self._rows.put(self.name, folded, replaces=before.version if before else 0)
+
+    def differs(self, mark: Row, folded: Row) -> bool:
+        """See `RebuildTarget.differs`."""
+        return mark != folded
+
+    def counts(self, folded: Row) -> Counts:
+        """See `RebuildTarget.counts`."""
+        del folded
+        return {}
+
+    def totals(self, counted: Counts) -> Counts:
+        """See `RebuildTarget.totals`."""
+        del counted
+        return {}

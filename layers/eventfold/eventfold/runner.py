@@ -49,7 +49,11 @@ class Target[M: Mark, E: Event](Protocol):
         """Return how far it has seen each of these streams; one it has not seen is left out."""
         ...
 
-    def write(self, before: M | None, events: Sequence[Recorded[E]]) -> None:
+    def under(self, stored: str) -> Target[M, E]:
+        """Return the same under another stored name: a generation of the read model."""
+        ...
+
+    def write(self, before: M | None, events: Iterable[Recorded[E]]) -> None:
         """Apply one stream's events, which follow `before`, and move the mark: both or neither.
 
         Raises:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from eventfold.commit import category_of
 from eventfold.events import Event
+from eventfold.projections import check_read_model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from eventfold.events import Codec, Recorded
 
@@ -57,6 +58,10 @@ class TallyStore(Protocol):
         """Return the counters of these rows; a row that was never added to is left out."""
         ...
 
+    def totals_active(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Return the counters of the active generation, as `totals` does; read again after a switch."""
+        ...
+
 
 @dataclass(frozen=True)
 class Tally[E: Event]:
@@ -69,6 +74,9 @@ class Tally[E: Event]:
     category: str
     codec: Codec[E]
     count: Callable[[Recorded[E]], Iterable[tuple[str, str, int]]]
+
+    def __post_init__(self) -> None:
+        check_read_model_name(self.name)
 
     def follows(self, stream: str) -> bool:
         """Whether a stream's events are meant for it."""
@@ -83,39 +91,88 @@ class Tally[E: Event]:
         return {row: dict(counters) for row, counters in counts.items()}
 
 
-class TallyTarget[E: Event]:
-    """Keeps a tally up to date: one transaction for each stream in a batch."""
+@dataclass(frozen=True, slots=True)
+class Tallied:
+    """What a stream's events add, each step with the checkpoint it leads to: one step is one transaction."""
 
-    def __init__(self, tally: Tally[E], store: TallyStore) -> None:
-        self.name = tally.name
+    steps: tuple[tuple[Checkpoint, Counts], ...]
+
+    @property
+    def version(self) -> int:
+        """The version of the last event."""
+        return self.steps[-1][0].version
+
+
+class TallyTarget[E: Event]:
+    """Keeps a tally up to date: one transaction for each stream in a batch.
+
+    `stored` is the name that its counters are kept under: that of a generation.
+    """
+
+    def __init__(self, tally: Tally[E], store: TallyStore, stored: str | None = None) -> None:
+        self.name = stored or tally.name
         self.codec = tally.codec
         self.follows = tally.follows
         self._tally = tally
         self._store = store
 
+    def under(self, stored: str) -> TallyTarget[E]:
+        """See `Target.under`."""
+        return TallyTarget(self._tally, self._store, stored)
+
     def read(self, streams: Sequence[str]) -> dict[str, Checkpoint]:
         """See `Target.read`."""
         return self._store.checkpoints(self.name, streams)
 
-    def write(self, before: Checkpoint | None, events: Sequence[Recorded[E]]) -> None:
+    def write(self, before: Checkpoint | None, events: Iterable[Recorded[E]]) -> None:
         """See `Target.write`. Events that touch more rows than one transaction takes go in several, in order."""
-        replaces = before.version if before else 0
-        for some in self._chunks(events):
-            checkpoint = Checkpoint(some[-1].stream, some[-1].version)
-            self._store.add(self.name, self._tally.counts(some), checkpoint, replaces=replaces)
-            replaces = checkpoint.version
+        if tallied := self.fold(before, events):
+            self.save(before, tallied)
 
-    def _chunks(self, events: Sequence[Recorded[E]]) -> Iterator[list[Recorded[E]]]:
-        """Part the events between commits, never within one: a checkpoint stands at a commit's end."""
-        chunk: list[Recorded[E]] = []
-        rows: set[str] = set()
+    def fold(self, before: Checkpoint | None, events: Iterable[Recorded[E]]) -> Tallied | None:
+        """See `RebuildTarget.fold`. A step ends between commits: a checkpoint stands at a commit's end."""
+        del before
+        steps: list[tuple[Checkpoint, Counts]] = []
+        total: dict[str, dict[str, int]] = {}
+        checkpoint: Checkpoint | None = None
         for _, commit in groupby(events, key=lambda event: event.commit_id):
             some = list(commit)
-            touched = {row for event in some for row, _, _ in self._tally.count(event)}
-            if chunk and len(rows | touched) > MAX_ROWS:
-                yield chunk
-                chunk, rows = [], set()
-            chunk += some
-            rows |= touched
-        if chunk:
-            yield chunk
+            added = self._tally.counts(some)
+            if checkpoint and len(total.keys() | added.keys()) > MAX_ROWS:
+                steps.append((checkpoint, total))
+                total = {}
+            add_counts(total, added)
+            checkpoint = Checkpoint(some[-1].stream, some[-1].version)
+        if checkpoint:
+            steps.append((checkpoint, total))
+        return Tallied(tuple(steps)) if steps else None
+
+    def save(self, before: Checkpoint | None, folded: Tallied) -> None:
+        """See `RebuildTarget.save`."""
+        replaces = before.version if before else 0
+        for checkpoint, counts in folded.steps:
+            self._store.add(self.name, counts, checkpoint, replaces=replaces)
+            replaces = checkpoint.version
+
+    def differs(self, mark: Checkpoint, folded: Tallied) -> bool:
+        """See `RebuildTarget.differs`. What a stream has added is not kept apart: the totals are compared instead."""
+        return mark.version != folded.version
+
+    def counts(self, folded: Tallied) -> Counts:
+        """See `RebuildTarget.counts`."""
+        total: dict[str, dict[str, int]] = {}
+        for _, counts in folded.steps:
+            add_counts(total, counts)
+        return total
+
+    def totals(self, counted: Counts) -> Counts:
+        """See `RebuildTarget.totals`."""
+        return self._store.totals(self.name, list(counted))
+
+
+def add_counts(total: dict[str, dict[str, int]], counts: Counts) -> None:
+    """Add counters to others."""
+    for row, counters in counts.items():
+        there = total.setdefault(row, {})
+        for name, amount in counters.items():
+            there[name] = there.get(name, 0) + amount

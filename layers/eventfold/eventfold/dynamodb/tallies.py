@@ -9,18 +9,21 @@ import random
 import time
 import zlib
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
+from eventfold.dynamodb.controls import active_in
 from eventfold.errors import StoreUnavailableError
+from eventfold.generations import ActiveReader, control_key
 from eventfold.projections import RowConflictError
 from eventfold.tallies import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
@@ -43,6 +46,7 @@ class DynamoDBTallyStore:
         self._client = client
         self._table = table
         self._shards = shards
+        self._reader = ActiveReader()
 
     def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
         """See `TallyStore.checkpoints`. One request for each 100."""
@@ -74,14 +78,19 @@ class DynamoDBTallyStore:
 
     def totals(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
         """See `TallyStore.totals`. One request for each 100 shards."""
-        keys = [f"{tally}#{row}#{shard}" for row in rows for shard in range(self._shards)]
-        sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for item in get_items(self._client, self._table, keys):
-            row = item["key"]["S"].removeprefix(f"{tally}#").rpartition("#")[0]
-            for name, value in item.items():
-                if name != "key":
-                    sums[row][name] += int(value["N"])
-        return {row: dict(counters) for row, counters in sums.items()}
+        return _sums(tally, get_items(self._client, self._table, self._shard_keys(tally, rows)))
+
+    def totals_active(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
+        """See `TallyStore.totals_active`. The control item comes with the first 100 shards."""
+        return self._reader.read(tally, partial(self._with_control, control_key(tally), rows))
+
+    def _with_control(self, control: str, rows: Sequence[str], stored: str) -> tuple[int, dict[str, dict[str, int]]]:
+        found = list(get_items(self._client, self._table, [control, *self._shard_keys(stored, rows)]))
+        item = next((one for one in found if one["key"]["S"] == control), None)
+        return active_in(item), _sums(stored, (one for one in found if one is not item))
+
+    def _shard_keys(self, tally: str, rows: Sequence[str]) -> list[str]:
+        return [f"{tally}#{row}#{shard}" for row in rows for shard in range(self._shards)]
 
     def _move(self, key: str, version: int, replaces: int) -> TransactWriteItemTypeDef:
         put: PutTypeDef = {
@@ -106,6 +115,17 @@ class DynamoDBTallyStore:
                 "ExpressionAttributeValues": {f":n{i}": {"N": str(counters[name])} for i, name in enumerate(names)},
             }
         }
+
+
+def _sums(tally: str, items: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Add up the shards of each row."""
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for item in items:
+        row = item["key"]["S"].removeprefix(f"{tally}#").rpartition("#")[0]
+        for name, value in item.items():
+            if name != "key":
+                sums[row][name] += int(value["N"])
+    return {row: dict(counters) for row, counters in sums.items()}
 
 
 def cancel_reasons(error: ClientError) -> list[str]:
