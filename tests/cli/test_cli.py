@@ -190,17 +190,10 @@ def test_the_local_stack_is_found_by_the_address_that_it_leaves(
     endpoint = "http://localhost:4566"
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local/api-url").write_text(f"{endpoint}/_aws/execute-api/abc\n")
-    monkeypatch.setattr(cli, "parked_store", Nothing)
+    monkeypatch.setattr(cli, "parked_streams", lambda _: [])
     assert run("parked", "list").code == 0
     assert settings().aws_endpoint_url == endpoint
     assert settings().parked_table == "parked"
-
-
-class Nothing:
-    """A parked store with nothing in it."""
-
-    def listed(self, projection: str | None = None) -> list[object]:
-        return []
 
 
 @pytest.mark.parametrize("flags", [("--stack", "other"), ("--stack", "other", "--region", "us-east-1")])

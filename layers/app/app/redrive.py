@@ -43,7 +43,12 @@ def check_projection(name: str | None) -> None:
 
 
 def parked_streams(projection: str | None = None) -> list[Parked]:
-    """Return what is parked: in all generations, or in those of one projection. What nobody feeds is left out."""
+    """Return what is parked: in all generations, or in those of one projection.
+
+    What nobody feeds is left out, unless it is a projection that the code no longer has and that is asked for by name.
+    """
+    if projection is not None and projection.partition(".")[0] not in {target.name for target in targets()}:
+        return list(parked_store().listed(projection))
     found = list(parked_store().listed())  # Before the generations are read: whatever is parked by now, they name.
     names = {target.name for target in _live(projection)}
     return [one for one in found if one.projection in names]
