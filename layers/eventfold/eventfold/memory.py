@@ -155,11 +155,6 @@ class MemoryRowStore:
         active = self._controls.read([projection])[projection].active
         return self.get(stored_name(projection, active), streams)
 
-    def forget(self, stored: str) -> None:
-        """Delete a generation's rows."""
-        with self._lock:
-            self._rows = {key: row for key, row in self._rows.items() if key[0] != stored}
-
     def put(self, projection: str, row: Row, *, replaces: int) -> None:
         """See `RowStore.put`."""
         key = (projection, row.stream)
