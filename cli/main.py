@@ -13,10 +13,18 @@ from rich.markup import escape
 
 from app.redrive import UnknownProjectionError, check_projection, parked_streams
 from app.redrive import redrive as redrive_parked
+from cli.projections import projections
 from cli.target import Flags, NoStackError, connect
-from eventfold.errors import StoreUnavailableError
+from eventfold.errors import RebuildRefusedError, StoreUnavailableError
 
-EXPECTED = (NoStackError, UnknownProjectionError, StoreUnavailableError, BotoCoreError, ClientError)
+EXPECTED = (
+    NoStackError,
+    UnknownProjectionError,
+    RebuildRefusedError,
+    StoreUnavailableError,
+    BotoCoreError,
+    ClientError,
+)
 """What goes wrong without being a fault of the program: a message, and no traceback."""
 
 app = typer.Typer(
@@ -26,6 +34,7 @@ app = typer.Typer(
 )
 parked = typer.Typer(no_args_is_help=True, help="Streams that a projection can't go on with.")
 app.add_typer(parked, name="parked")
+app.add_typer(projections, name="projection")
 
 console = Console(soft_wrap=True, highlight=False, emoji=False)
 

@@ -24,7 +24,7 @@ from eventfold.generations import Generations
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold import EventStore, ParkedStore, RowStore, TallyStore
+    from eventfold import ParkedStore, RowStore, TallyStore
 
 DECIDERS: dict[str, Decider[Any, Any, Any]] = {decider.category: decider for decider in (USERS,)}
 """Every aggregate, by the category of its streams: what the snapshot function can replay."""
@@ -37,7 +37,7 @@ def dynamodb() -> DynamoDBClient:
 
 
 @cache
-def event_store() -> EventStore:
+def event_store() -> DynamoDBEventStore:
     """Return the event store."""
     return DynamoDBEventStore(dynamodb(), settings().events_table)
 

@@ -92,7 +92,7 @@ class PartWork:
     def __post_init__(self) -> None:
         place = self.now.place
         self._from = place.stream if place else None
-        self._units = self.now.units
+        self._before = self.now
         self.counts = {row: dict(counters) for row, counters in self.now.counts.items()}
         self._pages = SteadyPages(self.job.source, self.now.part, place, rate=self.job.rate, beat=self._beat)
 
@@ -120,7 +120,8 @@ class PartWork:
         if job.progress.hold(job.projection, job.owner, job.hold_seconds):
             raise RebuildRefusedError(f"Another rebuild of {job.projection} has taken over.")
         counts = {row: dict(counters) for row, counters in self.counts.items()}
-        self.now = self.now.model_copy(update={"units": self._units + self._pages.units, "counts": counts})
+        read = {"units": self._before.units + self._pages.units, "items": self._before.items + self._pages.items}
+        self.now = self.now.model_copy(update={**read, "counts": counts})
         job.progress.save_progress(job.target.name, job.phase, self.now)
         self._saved = time.monotonic()
 
@@ -259,6 +260,7 @@ def summed(parts: Sequence[Progress]) -> Progress:
         add_counts(total, one.counts)
     return Progress(
         part=sum(one.done for one in parts),
+        items=sum(one.items for one in parts),
         streams=sum(one.streams for one in parts),
         events=sum(one.events for one in parts),
         units=sum(one.units for one in parts),

@@ -26,6 +26,7 @@ class Progress(BaseModel, frozen=True):
 
     part: int
     place: Place | None = None
+    items: int = 0
     streams: int = 0
     events: int = 0
     units: float = 0

@@ -61,7 +61,7 @@ class StoppedError(Exception):
 
 
 class SteadyPages:
-    """One part's pages at no more than `rate` read units a second, over passing failures; counts units.
+    """One part's pages at no more than `rate` read units a second, over passing failures; counts what it read.
 
     `beat` is called at least once a second and says whether to stop.
     """
@@ -76,6 +76,7 @@ class SteadyPages:
         beat: Callable[[], bool],
     ) -> None:
         self.units = 0.0
+        self.items = 0
         self._source = source
         self._part = part
         self._after = after
@@ -97,6 +98,7 @@ class SteadyPages:
                     self._wait(0)
                     yield page
                     self.units += page.read_units
+                    self.items += len(page.items)
                     if page.items:
                         self._after = place_of(page.items[-1])
                     self._wait(page.read_units / self._rate if self._rate else 0)

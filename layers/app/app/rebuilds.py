@@ -1,0 +1,69 @@
+"""Rebuilds of the application's read models: the library's steps on the real tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.redrive import check_projection
+from app.settings import settings
+from app.wiring import control_store, dynamodb, event_store, parked_store, runner, targets
+from eventfold.dynamodb.sweeping import DynamoDBSweeper
+from eventfold.filling import HOLD_SECONDS, Filler
+from eventfold.proving import Prover
+from eventfold.rebuilding import Rebuild, job
+from eventfold.sources import TableSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from eventfold.filling import RebuildTarget
+    from eventfold.progress import Phase, Progress
+    from eventfold.sources import Source
+
+TABLE = "table"
+
+
+def rebuild_of(name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> Rebuild:
+    """Return the rebuild of a read model, as `owner` runs it.
+
+    Raises:
+        UnknownProjectionError: there is no read model of this name.
+    """
+    check_projection(name)
+    (target,) = [one for one in targets() if one.name == name]
+    rebuilt: RebuildTarget[Any, Any, Any] = target  # type: ignore[assignment] # rows and tallies both are
+    return Rebuild(rebuilt, runner(), parked_store(), control_store(), owner, hold_seconds=hold_seconds)
+
+
+def source_of(name: str, parts: int) -> Source:
+    """Return what a generation is filled from: the event table in so many segments."""
+    if name != TABLE:
+        raise NotImplementedError
+    return TableSource(event_store(), parts)
+
+
+def work(rebuild: Rebuild, phase: Phase, part: int, *, rate: float | None, stop: Callable[[], bool]) -> Progress:
+    """Fill or verify one part of the generation that is being built; return how far it is.
+
+    Raises:
+        StoreUnavailableError: at every attempt. What was done is kept.
+        RebuildRefusedError: another rebuild has taken over, or none was begun.
+    """
+    control = rebuild.control()
+    generation = control.generation(control.newest)
+    source = source_of(generation.source, generation.parts)
+    todo = job(rebuild, generation, phase, source=source, progress=control_store(), rate=rate, stop=stop)
+    if phase == "fill":
+        return Filler(runner()).fill(todo, part)
+    return Prover(event_store(), runner(), rebuild.shown()).prove(todo, part)
+
+
+def sweep(stored: str, rate: float | None = None) -> Iterator[int]:
+    """Delete a generation's rows; yield how many, page by page."""
+    return DynamoDBSweeper(dynamodb(), settings().read_models_table).sweep(stored, rate=rate)
+
+
+def items_in(source: str) -> int:
+    """Return how many items the source has, about: DynamoDB counts a table's every six hours."""
+    del source
+    return dynamodb().describe_table(TableName=settings().events_table)["Table"].get("ItemCount", 0)

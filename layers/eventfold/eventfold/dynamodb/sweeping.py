@@ -1,0 +1,66 @@
+"""Deleting the rows of a generation that nobody feeds or reads any more."""
+
+from __future__ import annotations
+
+import time
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from eventfold.dynamodb.client import passing_errors_named
+from eventfold.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
+
+MAX_BATCH_WRITE = 25  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+_ROUNDS = 8
+
+
+class DynamoDBSweeper:
+    """Finds a generation's rows by a scan of the read-model table: keys can't be asked for by what they begin with."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def sweep(self, stored: str, *, rate: float | None = None) -> Iterator[int]:
+        """Delete all rows, checkpoints and counters of this stored name; yield how many after each page.
+
+        `rate` is in read and write units a second; a deleted row is taken for one, and its index entry for another.
+
+        Raises:
+            StoreUnavailableError: at every attempt. What is deleted is deleted.
+        """
+        scan: ScanInputTypeDef = {
+            "TableName": self._table,
+            "FilterExpression": "begins_with(#key, :row) OR begins_with(#key, :checkpoint)",
+            "ProjectionExpression": "#key",
+            "ExpressionAttributeNames": {"#key": "key"},
+            "ExpressionAttributeValues": {":row": {"S": f"{stored}#"}, ":checkpoint": {"S": f"{stored}@"}},
+            "ReturnConsumedCapacity": "TOTAL",
+        }
+        while True:
+            with passing_errors_named():
+                page = self._client.scan(**scan)
+            for some in batched(page["Items"], MAX_BATCH_WRITE, strict=False):
+                self._delete(some)
+            if page["Items"]:
+                yield len(page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            if rate:
+                time.sleep((page["ConsumedCapacity"]["CapacityUnits"] + 2 * len(page["Items"])) / rate)
+
+    def _delete(self, keys: Sequence[Any]) -> None:
+        wanted: Any = {self._table: [{"DeleteRequest": {"Key": key}} for key in keys]}
+        for attempt in range(_ROUNDS):
+            with passing_errors_named():
+                wanted = self._client.batch_write_item(RequestItems=wanted).get("UnprocessedItems")
+            if not wanted:
+                return
+            time.sleep(0.05 * 2**attempt)
+        raise StoreUnavailableError("BatchWriteItem left rows undeleted")
