@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 4566
 SEED ?= 1
+EVENTS ?= 200000
 UV := .tools/uv/bin/uv
 VENV := .venv/.ready
 SAM := .tools/sam/.ready
@@ -19,7 +20,7 @@ export UV_NO_PROGRESS := 1
 unexport VIRTUAL_ENV
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 setup: $(VENV) $(SAM) $(EMULATOR) ## Install what run, demo and test need (they do it by themselves)
 
@@ -43,6 +44,9 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 
 chaos: $(VENV) ## Send 10,000 commands under every fault there is, then check every promise: SEED=1
 	@python -m local.chaos --seed $(SEED)
+
+rebuild-drill: setup ## Rebuild a read model under load on the local stack, check every row: EVENTS=200000
+	@python -m local.rebuild_drill --events $(EVENTS)
 
 fuzz: setup ## Throw 5,000 requests at the API, made up from its own description
 	@python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
@@ -98,4 +102,4 @@ $(CHECKOV): requirements/checkov.txt | $(VENV)
 	@$(UV) pip sync -q --python .tools/checkov --require-hashes requirements/checkov.txt
 	@touch $@
 
-.PHONY: help setup run demo test check chaos fuzz openapi build deploy lock clean
+.PHONY: help setup run demo test check chaos rebuild-drill fuzz openapi build deploy lock clean

@@ -34,7 +34,10 @@ _stop: list[Event] = []
 
 @dataclass(frozen=True)
 class Plan:
-    """How a rebuild is run from here: `connect` is called once in each process, `rate` is in read units a second, all workers together."""
+    """How a rebuild is run from here.
+
+    `connect` is called once in each process. `rate` is in read units a second, all workers together.
+    """
 
     connect: Callable[[], None]
     workers: int
