@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from app.rebuilds import rebuild_of, source_of, sweep
+from app.rebuilds import TABLE, begin, rebuild_of, sweep
 from app.redrive import parked_streams
 from app.wiring import control_store, targets
 from cli.rebuilds import Plan, pause, run_phase
@@ -94,8 +94,7 @@ def rebuild(
     to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     run = rebuild_of(name, _owner())
     plan = Plan(partial(connect, context.obj), workers, rate)
-    source = source_of("table", segments)
-    generation = run.begin(source.name, source.parts)
+    generation = begin(run, TABLE, segments)
     try:
         number = generation.number
         if generation.status == "filling":

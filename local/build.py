@@ -15,7 +15,14 @@ from local.toolchain import LOCAL, ROOT, SAM, StepError, environment, main_guard
 if TYPE_CHECKING:
     from pathlib import Path
 
-FUNCTIONS = ("CommandsFunction", "QueriesFunction", "ProjectionsFunction", "SnapshotsFunction", "RedriveFunction")
+FUNCTIONS = (
+    "CommandsFunction",
+    "QueriesFunction",
+    "ProjectionsFunction",
+    "SnapshotsFunction",
+    "RedriveFunction",
+    "RebuildFunction",
+)
 LAYERS = ("DependenciesLayer", "EventfoldLayer", "AppLayer")
 LOCAL_BUILD = LOCAL / "build"
 

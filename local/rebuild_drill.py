@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from eventfold import Row
 
 EVENTS_A_USER = 10
-CAUGHT_UP_SECONDS = 900
+CAUGHT_UP_SECONDS = 40
 
 
 @dataclass

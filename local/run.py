@@ -14,7 +14,7 @@ from local.toolchain import LOCAL, console, main_guard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOG_GROUPS = ("commands", "queries", "projections", "snapshots", "redrive")
+LOG_GROUPS = ("commands", "queries", "projections", "snapshots", "redrive", "rebuild")
 POLL_SECONDS = 1.0
 _DULL = {
     "level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_memory_size",

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 TEMPLATE = template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 
-FUNCTIONS = ("CommandsFunction", "QueriesFunction", "ProjectionsFunction", "SnapshotsFunction", "RedriveFunction")
+FUNCTIONS = (
+    "CommandsFunction",
+    "QueriesFunction",
+    "ProjectionsFunction",
+    "SnapshotsFunction",
+    "RedriveFunction",
+    "RebuildFunction",
+)
 MAPPINGS = {"ProjectionsMapping": "ProjectionsFunction", "SnapshotsMapping": "SnapshotsFunction"}
 TABLES = ("EventsTable", "ReadModelsTable", "ParkedTable")
 

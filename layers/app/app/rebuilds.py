@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from eventfold.filling import RebuildTarget
+    from eventfold.generations import Generation
     from eventfold.progress import Phase, Progress
     from eventfold.sources import Source
 
@@ -40,6 +41,12 @@ def source_of(name: str, parts: int) -> Source:
     if name != TABLE:
         raise NotImplementedError
     return TableSource(event_store(), parts)
+
+
+def begin(rebuild: Rebuild, source: str, segments: int) -> Generation:
+    """Begin a generation, or go on with the one that is being built; see `Rebuild.begin`."""
+    found = source_of(source, segments)
+    return rebuild.begin(found.name, found.parts)
 
 
 def work(rebuild: Rebuild, phase: Phase, part: int, *, rate: float | None, stop: Callable[[], bool]) -> Progress:

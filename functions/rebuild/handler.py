@@ -1,0 +1,73 @@
+"""A step of a read model's rebuild, as the state machine asks for it: begin, work on a part, close a phase, let go."""
+
+import math
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from app.rebuilds import begin, rebuild_of, work
+from app.telemetry import logger
+from eventfold.generations import Generation
+from eventfold.rebuilding import Rebuild
+
+HOLD_SECONDS = 300
+"""Longer than a worker may be silent between two invocations."""
+LEFT_MILLISECONDS = 60_000
+"""What is left of an invocation when it stops, and its checkpoint is kept."""
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Make one step; `execution` is who runs the rebuild."""
+    rebuild = rebuild_of(event["projection"], event["execution"], hold_seconds=HOLD_SECONDS)
+    match event["step"]:
+        case "begin":
+            return following(rebuild, begin(rebuild, event["source"], event["segments"]))
+        case "work" if event["phase"] != "promote":
+            return work_on(rebuild, event, context)
+        case "close":
+            return close(rebuild, event["phase"], promote=event["promote"])
+        case _:
+            rebuild.release()
+            return {}
+
+
+def work_on(rebuild: Rebuild, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Work on one part until it is done, or the invocation's time is nearly over."""
+
+    def stop() -> bool:
+        return context.get_remaining_time_in_millis() < LEFT_MILLISECONDS
+
+    done = work(rebuild, event["phase"], event["part"], rate=event["rate"], stop=stop)
+    keys = {"projection": rebuild.name, "phase": event["phase"], "part": done.part, "done": done.done}
+    logger.info("rebuilt", extra=keys | {"streams": done.streams, "events": done.events, "wrong": done.wrong})
+    return {"done": done.done, "part": done.part, "streams": done.streams}
+
+
+def close(rebuild: Rebuild, phase: str, *, promote: bool) -> dict[str, Any]:
+    """Close a phase, and say which one follows; after the last one the generation is shown, unless told otherwise."""
+    rebuild.hold()
+    control = rebuild.control()
+    number = control.newest
+    if phase == "fill":
+        return following(rebuild, rebuild.filled(number))
+    if phase == "verify":
+        rebuild.verified(number)
+    if not promote:
+        rebuild.release()
+        return {"phase": "done", "generation": number, "promoted": False}
+    if (seconds := rebuild.settles_in()) > 0:
+        return {"phase": "promote", "generation": number, "parts": [], "wait": math.ceil(seconds)}
+    rebuild.switch(number)
+    rebuild.release()
+    return {"phase": "done", "generation": number, "promoted": True}
+
+
+def following(rebuild: Rebuild, generation: Generation) -> dict[str, Any]:
+    """Return the phase that a generation is in, after how many seconds it begins, and its parts."""
+    return {
+        "phase": "fill" if generation.status == "filling" else "verify",
+        "generation": generation.number,
+        "parts": list(range(generation.parts)),
+        "wait": math.ceil(rebuild.pause(generation)),
+    }
