@@ -193,7 +193,7 @@ def _wrong_rows(deployed: stack.Stack, names: list[str]) -> list[str]:
     rows = DynamoDBRowStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
     expected: dict[str, Row | None] = {}
     for stream, items in by_stream(store.scan(0, 1)):
-        commits = [item for item in items if isinstance(item, Commit)]
+        commits = sorted((item for item in items if isinstance(item, Commit)), key=lambda commit: commit.version)
         expected[stream] = DIRECTORY.advance(None, (one for commit in commits for one in USERS.codec.recorded(commit)))
     wrong: list[str] = []
     deadline = time.monotonic() + CAUGHT_UP_SECONDS
@@ -202,7 +202,7 @@ def _wrong_rows(deployed: stack.Stack, names: list[str]) -> list[str]:
             for some in batched(expected, 100, strict=False):
                 found = rows.get(name, some)
                 wrong += [
-                    f"{name} {stream} is {found.get(stream)}"
+                    f"{name} {stream} is {found.get(stream)}, not {expected[stream]}"
                     for stream in some
                     if found.get(stream) != expected[stream]
                 ]

@@ -166,6 +166,19 @@ def test_a_scan_that_did_not_see_all_is_made_whole_from_the_table(world: World) 
     assert behind.stored("totals.2") == world.stored("totals")
 
 
+def test_a_scan_in_another_order_is_put_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Backwards(MemoryEventStore):
+        def scan(self, segment: int, segments: int, *, after: Place | None = None) -> Iterator[ScanPage]:
+            for page in super().scan(segment, segments, after=after):
+                yield ScanPage(page.items[::-1], 0)
+
+    store = Backwards()
+    store._streams = world.store._streams
+    backwards = World(store=store)
+    filled = backwards.run(rebuild := backwards.rebuild(), "fill", rebuild.begin("table", 3))
+    assert (sum(one.streams for one in filled), sum(one.redriven for one in filled)) == (10, 0)
+
+
 def test_a_generation_that_is_behind_the_active_one_is_brought_on_before_it_is_shown(world: World) -> None:
     rebuild = world.rebuild()
     generation = rebuild.begin("table", 3)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Protocol
 
-from eventfold.commit import Commit
+from eventfold.commit import Commit, Snapshot
 from eventfold.errors import BrokenStreamError, StoreUnavailableError
 from eventfold.events import Event
-from eventfold.scanning import Place, Unreadable, place_of
+from eventfold.scanning import Place, ScanPage, Unreadable, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from eventfold.events import Codec, Recorded
-    from eventfold.scanning import ScannableStore, Scanned, ScanPage
+    from eventfold.scanning import ScannableStore, Scanned
 
 _ATTEMPTS = 8
 
@@ -96,7 +97,7 @@ class SteadyPages:
                 for page in self._source.pages(self._part, after=self._after):
                     failures = 0
                     self._wait(0)
-                    yield page
+                    yield _in_order(page)
                     self.units += page.read_units
                     self.items += len(page.items)
                     if page.items:
@@ -118,6 +119,16 @@ class SteadyPages:
                 return
             time.sleep(min(seconds, 1))
             seconds -= 1
+
+
+def _in_order(page: ScanPage) -> ScanPage:
+    """Put each stream's items in order of version within a page: a scan promises none, and emulators have their own."""
+    groups = (sorted(items, key=_position) for _, items in groupby(page.items, key=lambda item: item.stream))
+    return ScanPage(tuple(chain.from_iterable(groups)), page.read_units)
+
+
+def _position(item: Scanned) -> float:
+    return item.version + 0.5 * isinstance(item, Snapshot)
 
 
 class StreamReading[E: Event]:
