@@ -83,6 +83,9 @@ def rebuild(
     segments: Annotated[int, typer.Option(min=1, max=1000, help="Parts that the event table is read in.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Processes at a time, on this machine.")] = 2,
     rate: Rate = None,
+    from_export: Annotated[
+        str, typer.Option(help="A point-in-time export to read: a folder, or s3://bucket/prefix/AWSDynamoDB/ID.")
+    ] = TABLE,
     promote: Annotated[bool, typer.Option(help="Show it once every row is verified.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -94,7 +97,7 @@ def rebuild(
     to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     run = rebuild_of(name, _owner())
     plan = Plan(partial(connect, context.obj), workers, rate)
-    generation = begin(run, TABLE, segments)
+    generation = begin(run, from_export, segments)
     try:
         number = generation.number
         if generation.status == "filling":

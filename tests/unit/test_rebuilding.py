@@ -325,7 +325,7 @@ def test_pages_keep_to_their_rate_and_go_on_over_passing_failures(
     monkeypatch.setattr("time.sleep", slept.append)
 
     class Failing:
-        name, parts = "table", 1
+        name, parts, as_of = "table", 1, None
         calls = 0
 
         def pages(self, part: int, *, after: Place | None) -> Iterator[ScanPage]:

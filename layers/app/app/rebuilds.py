@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.redrive import check_projection
 from app.settings import settings
 from app.wiring import control_store, dynamodb, event_store, parked_store, runner, targets
+from eventfold.dynamodb.exports import open_export
 from eventfold.dynamodb.sweeping import DynamoDBSweeper
 from eventfold.filling import HOLD_SECONDS, Filler
 from eventfold.proving import Prover
@@ -37,16 +38,20 @@ def rebuild_of(name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> 
 
 
 def source_of(name: str, parts: int) -> Source:
-    """Return what a generation is filled from: the event table in so many segments."""
+    """Return what a generation is filled from: the event table in so many segments, or an export, by its place.
+
+    Raises:
+        RebuildRefusedError: there is no export.
+    """
     if name != TABLE:
-        raise NotImplementedError
+        return open_export(name, settings().aws_endpoint_url)
     return TableSource(event_store(), parts)
 
 
 def begin(rebuild: Rebuild, source: str, segments: int) -> Generation:
     """Begin a generation, or go on with the one that is being built; see `Rebuild.begin`."""
     found = source_of(source, segments)
-    return rebuild.begin(found.name, found.parts)
+    return rebuild.begin(found.name, found.parts, as_of=found.as_of)
 
 
 def work(rebuild: Rebuild, phase: Phase, part: int, *, rate: float | None, stop: Callable[[], bool]) -> Progress:
@@ -72,5 +77,6 @@ def sweep(stored: str, rate: float | None = None) -> Iterator[int]:
 
 def items_in(source: str) -> int:
     """Return how many items the source has, about: DynamoDB counts a table's every six hours."""
-    del source
+    if source != TABLE:
+        return open_export(source, settings().aws_endpoint_url).items
     return dynamodb().describe_table(TableName=settings().events_table)["Table"].get("ItemCount", 0)

@@ -15,6 +15,7 @@ from eventfold.scanning import Place, ScanPage, Unreadable, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
     from eventfold.events import Codec, Recorded
     from eventfold.scanning import ScannableStore, Scanned
@@ -35,6 +36,11 @@ class Source(Protocol):
         """How many parts there are, counted from 0."""
         ...
 
+    @property
+    def as_of(self) -> datetime | None:
+        """The moment that the source shows; None where it is the event table itself."""
+        ...
+
     def pages(self, part: int, *, after: Place | None) -> Iterator[ScanPage]:
         """Yield one part's items, behind a place.
 
@@ -51,6 +57,7 @@ class TableSource:
     store: ScannableStore
     parts: int
     name: str = "table"
+    as_of: datetime | None = None
 
     def pages(self, part: int, *, after: Place | None) -> Iterator[ScanPage]:
         """See `Source.pages`."""
