@@ -30,7 +30,7 @@ ROUTES = {
     "GET /users/{id}/state": "QueriesFunction",
     "GET /stats": "QueriesFunction",
 }
-READS = {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem"}
+READS = {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan"}
 READS_STREAM = {
     "dynamodb:DescribeStream",
     "dynamodb:GetRecords",
@@ -106,13 +106,13 @@ def test_rights_name_actions_and_resources(function: str) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_nobody_may_change_or_remove_an_event(function: str) -> None:
-    """The event table is read by key and appended to."""
+    """The event table is read and appended to."""
     on_events = {action for action, resource in rights(function) if resource == "EventsTable.Arn"}
-    assert on_events <= {"dynamodb:Query", "dynamodb:PutItem"}
+    assert on_events <= {"dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"}
 
 
 def test_writers_are_few() -> None:
-    """Commands and snapshots write the event table; projections and redrive the read models; queries nothing."""
+    """Commands and snapshots write the event table; projections, redrive, rebuild the read models; queries nothing."""
     writers = {
         (function, resource)
         for function in FUNCTIONS
@@ -126,6 +126,8 @@ def test_writers_are_few() -> None:
         ("ProjectionsFunction", "ParkedTable.Arn"),
         ("RedriveFunction", "ReadModelsTable.Arn"),
         ("RedriveFunction", "ParkedTable.Arn"),
+        ("RebuildFunction", "ReadModelsTable.Arn"),
+        ("RebuildFunction", "ParkedTable.Arn"),
     }
     assert {action for action, _ in rights("QueriesFunction")} <= READS
 

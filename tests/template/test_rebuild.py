@@ -1,0 +1,69 @@
+"""What template.yaml promises of a rebuild: retries, a bound on concurrency, no rights beyond it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eventfold.generations import CONTROL_SECONDS, SETTLE_SECONDS
+from functions.rebuild import handler
+from tests.template.declared import TEMPLATE, many, properties, rights
+
+STATES: dict[str, Any] = properties("RebuildStateMachine")["Definition"]["States"]
+PARTS: dict[str, Any] = STATES["Work"]["ItemProcessor"]
+TASKS = {name: state for name, state in (STATES | PARTS["States"]).items() if state["Type"] == "Task"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_passes_is_tried_again_with_backoff_and_jitter(task: str) -> None:
+    (retry,) = TASKS[task]["Retry"]
+    assert {"StoreUnavailableError", "Lambda.TooManyRequestsException", "Sandbox.Timedout"} <= set(retry["ErrorEquals"])
+    assert "RebuildRefusedError" not in retry["ErrorEquals"]
+    assert (retry["BackoffRate"], retry["JitterStrategy"], retry["MaxDelaySeconds"]) == (2, "FULL", 60)
+    assert TASKS[task]["Resource"] == "${Function}"
+
+
+def test_parts_run_in_a_distributed_map_of_bounded_width_until_each_is_done() -> None:
+    assert PARTS["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    assert STATES["Work"]["MaxConcurrency"] == 8
+    (done,) = PARTS["States"]["PartDone"]["Choices"]
+    assert (done["Variable"], done["Next"]) == ("$.worked.done", "Done")
+    assert PARTS["States"]["PartDone"]["Default"] == "Part"
+
+
+def test_a_rebuild_that_fails_lets_go() -> None:
+    for name in ("Work", "Close"):
+        (caught,) = STATES[name]["Catch"]
+        assert (caught["ErrorEquals"], caught["Next"]) == (["States.ALL"], "Release")
+    assert STATES["Release"]["Next"] == "Failed"
+
+
+def test_the_function_s_time_is_lambda_s_most_and_longer_than_what_it_keeps_back() -> None:
+    assert properties("RebuildFunction")["Timeout"] == 900
+    assert handler.LEFT_MILLISECONDS < 900_000
+
+
+def test_the_function_reads_events_and_writes_read_models_alone() -> None:
+    on_events = {action for action, resource in rights("RebuildFunction") if resource == "EventsTable.Arn"}
+    assert on_events == {"dynamodb:Query", "dynamodb:Scan"}
+
+
+def test_the_state_machine_may_invoke_the_function_and_itself() -> None:
+    (policy,) = properties("RebuildRole")["Policies"]
+    named = {
+        action: many(statement["Resource"])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in many(statement["Action"])
+    }
+    assert named["lambda:InvokeFunction"] == [{"Fn::GetAtt": ["RebuildFunction", "Arn"]}]
+    (itself,) = named["states:StartExecution"]
+    assert itself["Fn::Sub"].endswith(":stateMachine:${AWS::StackName}-rebuild")
+    assert properties("RebuildStateMachine")["StateMachineName"] == {"Fn::Sub": "${AWS::StackName}-rebuild"}
+    anywhere = {action.partition(":")[0] for action, resources in named.items() if resources == ["*"]}
+    assert anywhere == {"logs", "xray"}
+    assert TEMPLATE["Outputs"]["RebuildStateMachineArn"]["Value"] == {"Ref": "RebuildStateMachine"}
+
+
+def test_settling_is_longer_than_the_projection_function_can_run() -> None:
+    assert properties("ProjectionsFunction")["Timeout"] + CONTROL_SECONDS <= SETTLE_SECONDS
