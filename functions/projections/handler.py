@@ -8,7 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from app.telemetry import log_failure, log_parked, log_projected, logger, metrics
 from app.wiring import generations, runner, targets
 from eventfold import Target
-from eventfold.generations import LiveTarget
+from eventfold.generations import LiveTarget, lowest
+from eventfold.runner import Limits
 from eventfold.streams import PartialBatchResponse, StreamBatch, read_batch
 
 
@@ -37,27 +38,38 @@ def feed(read_model: Sequence[LiveTarget], batch: StreamBatch) -> list[Exception
     otherwise show what is older.
     """
     failures: list[Exception] = []
+    limits: dict[str, int] = {}
     waits = False
     for target, active, promotable in read_model:
         if active and waits:
             continue
         try:
-            project(target, batch, measured=active)
+            reached = project(target, batch, limits, measured=True) if active else project(target, batch)
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is this target's alone
             log_failure("projection failed", failure, projection=target.name)
             failures.append(failure)
             waits |= promotable
+        else:
+            if promotable:
+                limits = lowest(limits, reached)
     return failures
 
 
-def project(target: Target[Any, Any], batch: StreamBatch, *, measured: bool) -> None:
-    """Bring one generation of a read model up to date with a batch; the active one's lag is measured."""
+def project(
+    target: Target[Any, Any], batch: StreamBatch, upto: Limits | None = None, *, measured: bool = False
+) -> Limits:
+    """Bring one generation of a read model up to date with a batch; return the versions that its streams are at.
+
+    The active one's lag is measured, and it goes no further than the others have.
+    """
     commits = [commit for commit in batch.commits if target.follows(commit.stream)]
-    result = runner().run(target, commits)
+    result = runner().run(target, commits, upto=upto)
     if measured:
         log_projected(target.name, commits, result)
     else:
         log_parked(target.name, result)
     # The record is only a wake-up: what it should have said, the event table says.
     unreadable = [stream for stream in batch.unreadable if target.follows(stream)]
-    log_parked(target.name, runner().redrive(target, unreadable))
+    redriven = runner().redrive(target, unreadable, upto=upto)
+    log_parked(target.name, redriven)
+    return result.reached | redriven.reached

@@ -230,9 +230,9 @@ def _folded(target: RebuildTarget[Any, Any, Any], reading: StreamReading[Any]) -
     return folded
 
 
-def redriven(runner: ProjectionRunner, target: Target[Any, Any], stream: str) -> str | None:
-    """Bring one stream to its end from the event table; return why it had to be parked, if it had to."""
-    failures = runner.redrive(target, [stream]).parked
+def redriven(runner: ProjectionRunner, target: Target[Any, Any], stream: str, upto: int | None = None) -> str | None:
+    """Bring one stream to its end, or to a version, from the event table; return why it had to be parked, if so."""
+    failures = runner.redrive(target, [stream], upto={} if upto is None else {stream: upto}).parked
     return reason_of(failures[stream]) if stream in failures else None
 
 

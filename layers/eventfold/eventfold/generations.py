@@ -7,10 +7,11 @@ Why no reader goes back in time:
 
 1. The feed brings every other generation up to date before the active one (`Control.live`), stream by stream within
    one batch. So whatever row a reader has seen in the active generation, each generation that can be promoted had seen
-   as much of that stream before. A batch that can't reach such a generation leaves the active one alone, and comes
-   again.
-2. A generation is promoted only once every stream in it is at least where the active one has it, by consistent reads,
-   and while none of its streams is parked.
+   as much of that stream before. A gap is healed from the event table, which may have more by the time that the active
+   one is fed: it goes exactly as far as the others went in the same batch (`lowest`). A batch that can't reach such a
+   generation leaves the active one alone, and comes again.
+2. A generation is promoted only once every stream in it, and in the one to go back to, was seen at the same version by
+   consistent reads, and while none of its streams is parked.
 3. A query reads the control item and the row consistently, in one request, and takes the row only if it is the active
    generation's (`ActiveReader`). A query that begins after another has answered sees the same control item or a later.
 4. A process may work by a control item that is `SETTLE_SECONDS` old, and would still feed in the order of before the
@@ -250,6 +251,13 @@ class Generations:
             ]
             for target in targets
         ]
+
+
+def lowest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Return the lower of two versions of each stream, of those that only one names that one's."""
+    return {
+        stream: min(two.get(stream, version) for two in (one, other)) for stream, version in {**one, **other}.items()
+    }
 
 
 class ActiveReader:

@@ -2,6 +2,9 @@
 
 The source is read again. A stream that is behind, because a scan did not see its newest commit, is brought to its end
 from the event table; what then still is not what its events make is a finding, and the generation is not promoted.
+
+A scan may also be ahead of the stream, and so of the active generation. That one is then brought on as far: after a
+promotion one may want to go back to it.
 """
 
 from __future__ import annotations
@@ -80,6 +83,9 @@ class Prover:
             reason = redriven(self._runner, target, reading.stream) if behind else None
             if behind:
                 mark = target.read([reading.stream]).get(reading.stream)
+            there = shown.get(reading.stream)
+            if mark and (there.version if there else 0) < mark.version:
+                redriven(self._runner, self._shown, reading.stream, upto=mark.version)
             if reason is None:
                 reason, counted = self._difference(target, reading.stream, mark, folded)
                 if reading.whole:

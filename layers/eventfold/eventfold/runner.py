@@ -10,6 +10,7 @@ import traceback
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol, Self
 
 from eventfold.commit import first_gap
@@ -68,13 +69,21 @@ WRITERS = 8
 
 @dataclass(slots=True)
 class BatchResult:
-    """What a run did, counted in commits. `parked` maps a stream to why it could not be projected."""
+    """What a run did, counted in commits.
+
+    `parked` maps a stream to why it could not be projected, `reached` every other one to the version it is now at.
+    """
 
     applied: int = 0
     duplicates: int = 0
     healed: int = 0
     parked: dict[str, Exception] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
+    reached: dict[str, int] = field(default_factory=dict)
+
+
+type Limits = Mapping[str, int]
+"""The version to come to, by stream, and no further; a stream that is not named has no limit."""
 
     def __iadd__(self, other: BatchResult) -> Self:
         """Add what another run did."""
@@ -83,6 +92,7 @@ class BatchResult:
         self.healed += other.healed
         self.parked |= other.parked
         self.released += other.released
+        self.reached |= other.reached
         return self
 
 
@@ -95,8 +105,12 @@ class ProjectionRunner:
         self._attempts = attempts
         self._pool = ThreadPoolExecutor(writers, thread_name_prefix="projection")
 
-    def run[M: Mark, E: Event](self, target: Target[M, E], commits: Iterable[Commit]) -> BatchResult:
+    def run[M: Mark, E: Event](
+        self, target: Target[M, E], commits: Iterable[Commit], *, upto: Limits | None = None
+    ) -> BatchResult:
         """Apply commits in any order, any number of times. A stream that fails is parked; the others flow on.
+
+        A stream that `upto` names comes to that version exactly, by the event table where the batch is short of it.
 
         Raises:
             StoreUnavailableError: the read models can't be read, or a stream can't be parked. The whole batch is
@@ -106,15 +120,21 @@ class ProjectionRunner:
         for commit in commits:
             if target.follows(commit.stream):
                 by_stream[commit.stream].append(commit)
-        return self._advance_each(target, by_stream)
+        limits = upto or {}
+        return self._advance_each(
+            target, {stream: _Batch(batch, limits.get(stream)) for stream, batch in by_stream.items()}
+        )
 
-    def redrive[M: Mark, E: Event](self, target: Target[M, E], streams: Sequence[str]) -> BatchResult:
+    def redrive[M: Mark, E: Event](
+        self, target: Target[M, E], streams: Sequence[str], *, upto: Limits | None = None
+    ) -> BatchResult:
         """Replay streams from the event table, from where the target stands, and release those that go through."""
         # A dict, because two records of one stream name it twice, and no read may.
-        return self._advance_each(target, dict.fromkeys(streams))
+        limits = upto or {}
+        return self._advance_each(target, {stream: _Batch(None, limits.get(stream)) for stream in streams})
 
     def _advance_each[M: Mark, E: Event](
-        self, target: Target[M, E], batches: Mapping[str, list[Commit] | None]
+        self, target: Target[M, E], batches: Mapping[str, _Batch]
     ) -> BatchResult:
         """Bring streams up to date side by side. Whatever fails, none is still being written when this returns."""
         result = BatchResult()
@@ -129,7 +149,7 @@ class ProjectionRunner:
         return result
 
     def _advance_or_park[M: Mark, E: Event](
-        self, target: Target[M, E], stream: str, mark: M | None, batch: list[Commit] | None
+        self, target: Target[M, E], stream: str, mark: M | None, batch: _Batch
     ) -> BatchResult:
         result = BatchResult()
         try:
@@ -139,17 +159,18 @@ class ProjectionRunner:
             self._parked.park(target.name, stream, mark.version if mark else 0, reason_of(failure))
         else:
             # A parked stream has left a gap behind; without one there is nothing to release, and no request.
-            if healed or batch is None:
+            if healed or batch.commits is None:
                 self._parked.release(target.name, stream)
                 result.released.append(stream)
         return result
 
     def _advance[M: Mark, E: Event](
-        self, target: Target[M, E], stream: str, mark: M | None, batch: list[Commit] | None, result: BatchResult
+        self, target: Target[M, E], stream: str, mark: M | None, batch: _Batch, result: BatchResult
     ) -> bool:
         """Bring one stream up to date; whether the event table had to help."""
         for attempt in range(1, self._attempts + 1):
-            pending, missing = self._pending(stream, mark.version if mark else 0, batch)
+            version = mark.version if mark else 0
+            pending, missing = self._pending(stream, version, batch)
             events = [one for commit in pending for one in target.codec.recorded(commit)]
             try:
                 if events:
@@ -161,19 +182,23 @@ class ProjectionRunner:
                 continue
             result.applied += len(pending)
             result.healed += missing
-            result.duplicates += len(batch or ()) - (len(pending) - missing)
+            result.duplicates += len(batch.commits or ()) - (len(pending) - missing)
+            result.reached[stream] = pending[-1].last_version if pending else version
             return missing > 0
         raise AssertionError("attempts is at least 1")
 
-    def _pending(self, stream: str, version: int, batch: list[Commit] | None) -> tuple[list[Commit], int]:
+    def _pending(self, stream: str, version: int, batch: _Batch) -> tuple[list[Commit], int]:
         """Return the commits to apply behind `version`, in order, and how many of them the batch lacked."""
-        fresh: Mapping[int, Commit] = {commit.version: commit for commit in batch or () if commit.version > version}
-        if batch is not None and not fresh:
+        fresh: Mapping[int, Commit] = {
+            commit.version: commit for commit in batch.commits or () if commit.version > version and batch.takes(commit)
+        }
+        if batch.commits is not None and not fresh and version >= (batch.limit or 0):
             return [], 0
         pending = [fresh[key] for key in sorted(fresh)]
-        if pending and first_gap(version, pending) is None:
+        short = batch.limit is not None and pending and pending[-1].last_version < batch.limit
+        if pending and not short and first_gap(version, pending) is None:
             return pending, 0
-        pending = list(self._store.oldest_first(stream, after=version))
+        pending = list(takewhile(batch.takes, self._store.oldest_first(stream, after=version)))
         gap = first_gap(version, pending)
         end = pending[-1].last_version if pending else version
         if gap is None and fresh and end < max(fresh):
@@ -181,6 +206,17 @@ class ProjectionRunner:
         if gap is not None:
             raise BrokenStreamError(stream, gap, "is missing from the event table")
         return pending, sum(commit.version not in fresh for commit in pending)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """One stream's commits in a batch, None for all that the event table has; up to `limit`, if there is one."""
+
+    commits: list[Commit] | None
+    limit: int | None
+
+    def takes(self, commit: Commit) -> bool:
+        return self.limit is None or commit.last_version <= self.limit
 
 
 def reason_of(failure: Exception) -> str:
