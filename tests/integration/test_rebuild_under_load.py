@@ -15,6 +15,7 @@ import pytest
 from app import wiring
 from app.directory import DIRECTORY
 from app.rebuilds import work
+from app.telemetry import metrics
 from app.users import USERS, CreateUser, UpdateUser
 from eventfold.filling import summed
 from eventfold.generations import Generations
@@ -100,6 +101,7 @@ def pump(
     create_table(local_client, "ParkedTable", parked := f"{events}-parked")
     for name, value in (("EVENTS_TABLE", events), ("READ_MODELS_TABLE", rows), ("PARKED_TABLE", parked)):
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(metrics, "namespace", "eventfold")
     forget()
     generations = Generations(wiring.control_store(), ["directory", "stats"], keep=KEEP_SECONDS)
     monkeypatch.setattr(wiring, "generations", lambda: generations)
