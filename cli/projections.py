@@ -14,7 +14,8 @@ from app.rebuilds import TABLE, begin, rebuild_of, sweep
 from app.redrive import parked_streams
 from app.wiring import control_store, targets
 from cli.rebuilds import Plan, pause, run_phase
-from cli.target import connect
+from cli.states import MAP_WORKERS, execute
+from cli.target import STATE_MACHINE, connect
 from eventfold.filling import summed
 from eventfold.generations import Control, stored_name
 
@@ -29,6 +30,7 @@ Name = Annotated[str, typer.Argument(help="The read model, as `eventfold project
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Rate = Annotated[float | None, typer.Option(min=1, help="Read units a second, in all; without it, as fast as it goes.")]
 AtOnce = Annotated[bool, typer.Option("--now", help="Don't wait for the last switch to settle: a row may go back.")]
+_ENDED = {True: "shown.", False: "ready to be promoted."}
 _SHOWN = {"active": "[green]active[/]", "dropping": "[dim]dropping[/]"}
 
 
@@ -86,6 +88,7 @@ def rebuild(
     from_export: Annotated[
         str, typer.Option(help="A point-in-time export to read: a folder, or s3://bucket/prefix/AWSDynamoDB/ID.")
     ] = TABLE,
+    here: Annotated[bool, typer.Option("--here", help="Read from this machine, and not by the state machine.")] = False,
     promote: Annotated[bool, typer.Option(help="Show it once every row is verified.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -96,6 +99,11 @@ def rebuild(
     connect(context.obj)
     to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     run = rebuild_of(name, _owner())
+    if STATE_MACHINE and not here:
+        about = {"projection": name, "source": from_export, "segments": segments, "promote": promote}
+        done = execute(STATE_MACHINE[0], about | {"rate": rate / MAP_WORKERS if rate else None}, run, to)
+        typer.echo(json.dumps(done) if as_json else f"{name} generation {done['generation']}: {_ENDED[promote]}")
+        return
     plan = Plan(partial(connect, context.obj), workers, rate)
     generation = begin(run, from_export, segments)
     try:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 LOCAL_STACK = "eventfold-local"
 LOCAL_REGION = "us-east-1"
 API_URL = Path(".local/api-url")
+STATE_MACHINE: list[str] = []
+"""The state machine that rebuilds read models, where the stack is one on AWS."""
 
 
 class NoStackError(Exception):
@@ -51,6 +53,7 @@ def connect(flags: Flags) -> None:
             raise NoStackError(str(error)) from error
     stack = flags.stack or (LOCAL_STACK if endpoint else "eventfold")
     outputs = _outputs(stack, endpoint)
+    STATE_MACHINE[:] = [outputs[name] for name in ("RebuildStateMachineArn",) if name in outputs and not endpoint]
     try:
         use(
             Settings(

@@ -158,6 +158,19 @@ def test_a_row_that_keeps_changing_fails_the_stream() -> None:
     assert isinstance(result.parked["counter-1"], RowConflictError)
 
 
+def test_a_limit_is_the_version_to_come_to_exactly() -> None:
+    """A generation that is shown goes as far as the others went: not further, though the table has more, nor less."""
+    store, rows = MemoryEventStore(), MemoryRowStore()
+    one, two, three, four = commits_of(store, "counter-1", [1, 2, 1, 1])
+    runner, target = ProjectionRunner(store, MemoryParkedStore()), RowTarget(TOTALS, rows)
+    assert runner.run(target, [one, four], upto={"counter-1": 3}).reached == {"counter-1": 3}
+    assert total(rows, "counter-1") == (3, 3)
+    assert runner.run(target, [two], upto={"counter-1": 4}).reached == {"counter-1": 4}
+    assert runner.run(target, [three, four], upto={"counter-1": 4}).reached == {"counter-1": 4}
+    assert runner.redrive(target, ["counter-1"], upto={"counter-1": 4}).reached == {"counter-1": 4}
+    assert runner.run(target, [four]).reached == {"counter-1": 5}
+
+
 class TestDirectory:
     def test_a_user_s_row_follows_its_events(self) -> None:
         rows = rows_after(
