@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import tempfile
@@ -148,12 +147,33 @@ def _cli(home: Path, *arguments: str) -> Ran:
     process = subprocess.Popen(
         [ROOT / ".venv/bin/eventfold", *arguments], cwd=home, env=env, stdout=subprocess.PIPE, text=True
     )
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, *map(_peak_kb, _tree(process.pid)))
+        time.sleep(0.2)
     printed = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise StepError(f"eventfold {' '.join(arguments)} ended with code {process.returncode}: {printed}")
-    return Ran(json.loads(printed), time.monotonic() - started, usage.ru_maxrss / 1024)
+    return Ran(json.loads(printed), time.monotonic() - started, peak / 1024)
+
+
+def _tree(pid: int) -> Iterator[int]:
+    """Yield a process and all that it started. A child's own figures (`ru_maxrss`) would count its parent's memory."""
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return  # It has ended, or this is no Linux.
+    for child in children:
+        yield from _tree(int(child))
+
+
+def _peak_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0  # It has ended, or this is no Linux.
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def _load(deployed: stack.Stack, users: list[str]) -> None:
