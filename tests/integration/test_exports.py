@@ -19,7 +19,7 @@ from eventfold.items import commit_to_item, snapshot_to_item
 from eventfold.scanning import Unreadable, place_of
 from eventfold.snapshots import take_snapshot
 from tests.domain import COUNTER, Added
-from tests.unit.test_rebuilding import World
+from tests.rebuilds import World
 
 if TYPE_CHECKING:
     from pathlib import Path
