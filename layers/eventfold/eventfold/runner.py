@@ -81,10 +81,6 @@ class BatchResult:
     released: list[str] = field(default_factory=list)
     reached: dict[str, int] = field(default_factory=dict)
 
-
-type Limits = Mapping[str, int]
-"""The version to come to, by stream, and no further; a stream that is not named has no limit."""
-
     def __iadd__(self, other: BatchResult) -> Self:
         """Add what another run did."""
         self.applied += other.applied
@@ -94,6 +90,10 @@ type Limits = Mapping[str, int]
         self.released += other.released
         self.reached |= other.reached
         return self
+
+
+type Limits = Mapping[str, int]
+"""The version to come to, by stream, and no further; a stream that is not named has no limit."""
 
 
 class ProjectionRunner:
@@ -133,9 +133,7 @@ class ProjectionRunner:
         limits = upto or {}
         return self._advance_each(target, {stream: _Batch(None, limits.get(stream)) for stream in streams})
 
-    def _advance_each[M: Mark, E: Event](
-        self, target: Target[M, E], batches: Mapping[str, _Batch]
-    ) -> BatchResult:
+    def _advance_each[M: Mark, E: Event](self, target: Target[M, E], batches: Mapping[str, _Batch]) -> BatchResult:
         """Bring streams up to date side by side. Whatever fails, none is still being written when this returns."""
         result = BatchResult()
         marks = target.read(list(batches)) if batches else {}
