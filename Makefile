@@ -8,11 +8,14 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 4566
 SEED ?= 1
 EVENTS ?= 200000
+SECONDS ?= 60
+USERS ?= 8
 UV := .tools/uv/bin/uv
 VENV := .venv/.ready
 SAM := .tools/sam/.ready
 EMULATOR := .tools/emulator/.ready
 CHECKOV := .tools/checkov/.ready
+LOAD := .tools/load/.ready
 # `sam build` takes the first python3.13 on PATH, and runs `python -m pip` of it.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
@@ -48,6 +51,9 @@ chaos: $(VENV) ## Send 10,000 commands under every fault there is, then check ev
 rebuild-drill: setup ## Rebuild a read model under load on the local stack, check every row: EVENTS=200000
 	@python -m local.rebuild_drill --events $(EVENTS)
 
+load: setup $(LOAD) ## Put the local stack under load over HTTP, measure, recount everything: SECONDS=60 USERS=8
+	@python -m benchmarks.load --seconds $(SECONDS) --users $(USERS)
+
 fuzz: setup ## Throw 5,000 requests at the API, made up from its own description
 	@python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
 
@@ -61,7 +67,7 @@ deploy: build ## Deploy to your AWS account, with the `default` profile of samco
 	@.tools/sam/bin/sam deploy
 
 lock: $(UV) ## Compile requirements/*.in and the layer's, with hashes
-	@for name in layers/dependencies/requirements requirements/uv requirements/sam requirements/emulator requirements/checkov requirements/dev; do \
+	@for name in layers/dependencies/requirements requirements/uv requirements/sam requirements/emulator requirements/checkov requirements/load requirements/dev; do \
 	  echo "$$name.txt"; \
 	  $(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command "make lock" $(UPGRADE) $$name.in -o $$name.txt; \
@@ -102,4 +108,10 @@ $(CHECKOV): requirements/checkov.txt | $(VENV)
 	@$(UV) pip sync -q --python .tools/checkov --require-hashes requirements/checkov.txt
 	@touch $@
 
-.PHONY: help setup run demo test check chaos rebuild-drill fuzz openapi build deploy lock clean
+$(LOAD): requirements/load.txt | $(VENV)
+	@echo "Installing the load tool into .tools/load"
+	@[ -x .tools/load/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/load
+	@$(UV) pip sync -q --python .tools/load --require-hashes requirements/load.txt
+	@touch $@
+
+.PHONY: help setup run demo test check chaos rebuild-drill load fuzz openapi build deploy lock clean

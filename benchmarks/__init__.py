@@ -1,0 +1,1 @@
+"""Performance: measured, charted, and simulated past one machine."""

@@ -1,0 +1,1 @@
+"""`make load`: sustained load over HTTP on the deployed local stack."""

@@ -1,0 +1,161 @@
+"""A run of the load in figures: on the terminal, as benchmarks/load.md with its chart, and for the simulation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from benchmarks.load.chart import Panel, Series, svg
+from benchmarks.load.samples import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from benchmarks.load.figures import Measured
+    from benchmarks.load.samples import Answer, Samples
+    from benchmarks.load.timings import Line
+
+CHART_SECONDS = 5
+_COLUMNS = ("route", "requests", "a second", "p50 ms", "p90 ms", "p99 ms", "refused", "errors")
+
+
+def rows(samples: Samples) -> list[tuple[str, ...]]:
+    """Return the table's rows: each route, then all."""
+    return [_row(name, some, samples.seconds) for name, some in (*samples.by_route().items(), ("all", samples.mix))]
+
+
+def _row(name: str, answers: Sequence[Answer], seconds: float) -> tuple[str, ...]:
+    taken = [one.seconds for one in answers]
+    counts = [sum(one.word == word for one in answers) for word in ("expected", "error")]
+    percentiles = [f"{milliseconds(taken, percent):,.0f}" for percent in (50, 90, 99)]
+    return (name, f"{len(answers):,}", f"{len(answers) / seconds:.1f}", *percentiles, *(f"{one:,}" for one in counts))
+
+
+def table(samples: Samples) -> Table:
+    """Return the figures for a terminal."""
+    found = Table(box=SIMPLE)
+    for name in _COLUMNS:
+        found.add_column(name, no_wrap=True, justify="left" if name == "route" else "right")
+    for row in rows(samples):
+        found.add_row(*row)
+    return found
+
+
+def refusals(samples: Samples) -> str:
+    """Return the expected answers that are no 2xx, counted by route and status."""
+    counts: dict[tuple[str, int], int] = {}
+    for one in samples.mix:
+        if one.word == "expected":
+            counts[one.route, one.status] = counts.get((one.route, one.status), 0) + 1
+    return (
+        ", ".join(f"{count:,} times {status} of {route}" for (route, status), count in sorted(counts.items())) or "none"
+    )
+
+
+def chart(samples: Samples) -> str:
+    """Return the run over time, in windows of five seconds: throughput, latency, lag."""
+    began, windows = samples.began, range(0, int(samples.seconds), CHART_SECONDS)
+    width = CHART_SECONDS
+    full = [start for start in windows if start + width <= samples.seconds] or [0]
+
+    def line(name: str, times: Sequence[tuple[float, float]], percent: float) -> Series:
+        points = []
+        for start in full:
+            inside = [seconds for at, seconds in times if start <= at - began < start + width]
+            if inside:
+                points.append((start + width / 2, milliseconds(inside, percent)))
+        return Series(name, points)
+
+    done = [(one.at + one.seconds, one.seconds) for one in samples.mix]
+    lags = [(one.at, one.seconds) for one in samples.lags]
+    rate = [(start + width / 2, sum(start <= at - began < start + width for at, _ in done) / width) for start in full]
+    return svg(
+        [
+            Panel("Requests a second", [Series("the mix", rate)]),
+            Panel("Latency over HTTP, ms", [line("p50", done, 50), line("p99", done, 99)]),
+            Panel("Projection lag, ms", [line("p50", lags, 50), line("p99", lags, 99)]),
+        ],
+        "Throughput, latency and projection lag over the time of the run",
+    )
+
+
+def write(folder: Path, samples: Samples, measured: Measured, checked: str) -> None:
+    """Write load.md and load.svg into a folder."""
+    (folder / "load.svg").write_text(chart(samples), encoding="utf-8")
+    (folder / "load.md").write_text(markdown(samples, measured, checked), encoding="utf-8")
+
+
+def markdown(samples: Samples, measured: Measured, checked: str) -> str:
+    """Return the run as a page."""
+    load, alone, cpu = measured.load, measured.alone, measured.cpu
+    lines = [
+        "# Sustained load on one machine",
+        "",
+        "Written by `make load`; do not edit. The emulator runs API Gateway, DynamoDB, the stream and each Lambda (as",
+        "subprocesses) on this one machine, beside the load: the figures compare runs with each other, not with AWS.",
+        "",
+        f"{load.users} users for {load.seconds:.0f} s, each sending its next request when the last is answered, and a",
+        "probe that changes a user twice a second and looks until the read model shows it.",
+        "",
+        *_table(("machine", ""), list(measured.machine.items())),
+        "",
+        f"**{load.requests_a_second:.1f} requests a second**, {load.errors} errors; projection lag",
+        f"p50 **{load.lag_p50_ms:.0f} ms**, p99 **{load.lag_p99_ms:.0f} ms** ({load.probe_samples} samples). {checked}",
+        "",
+        *_table(_COLUMNS, rows(samples)),
+        "",
+        f"Refused as expected, which is no error: {refusals(samples)}. All else that is not 2xx is an error.",
+        "",
+        "The lag is from an append's answer to the first answer of `GET /users/{id}` that shows its version, without",
+        "`min_version`: it holds the latency of that request.",
+        "",
+        "![Throughput, latency and lag over time](load.svg)",
+        "",
+        "## What the time goes into",
+        "",
+        *_table(
+            ("", "1 user", f"{load.users} users"),
+            [
+                (name, f"{getattr(alone, field):,.1f}", f"{getattr(load, field):,.1f}")
+                for name, field in _PHASE_ROWS.items()
+            ],
+        ),
+        "",
+        "CPU of one request is that of the whole machine divided by all requests, so it holds the projections' share.",
+        "",
+        *_table(
+            ("warm, nothing else running", "ms"),
+            [
+                ("CPU of a create", f"{cpu.create_ms:.2f}"),
+                ("CPU of an update of a remembered user", f"{cpu.update_ms:.2f}"),
+                ("CPU of a query by id", f"{cpu.query_ms:.2f}"),
+                ("CPU of a projection's batch, both read models", _line(cpu.projection)),
+                ("the same batch, wall time on the emulator", _line(measured.emulated_projection)),
+            ],
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_PHASE_ROWS: Mapping[str, str] = {
+    "requests a second": "requests_a_second",
+    "latency p50, ms": "latency_p50_ms",
+    "latency p99, ms": "latency_p99_ms",
+    "lag p50, ms": "lag_p50_ms",
+    "lag p99, ms": "lag_p99_ms",
+    "CPU of a request, emulator, ms": "cpu_emulator_ms",
+    "CPU of a request, functions, ms": "cpu_functions_ms",
+    "CPU of a request, load tool, ms": "cpu_client_ms",
+}
+
+
+def _line(line: Line) -> str:
+    return f"{line.fixed_ms:.2f} + {line.per_commit_ms:.2f} a commit"
+
+
+def _table(columns: Sequence[str], some: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *some)]
