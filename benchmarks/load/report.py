@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.load.timings import Line
 
 CHART_SECONDS = 5
-_COLUMNS = ("route", "requests", "a second", "p50 ms", "p90 ms", "p99 ms", "refused", "errors")
+_COLUMNS = ("route", "sent", "/ s", "p50 ms", "p90 ms", "p99 ms", "refused", "errors")
 
 
 def rows(samples: Samples) -> list[tuple[str, ...]]:
@@ -36,7 +36,7 @@ def _row(name: str, answers: Sequence[Answer], seconds: float) -> tuple[str, ...
 
 def table(samples: Samples) -> Table:
     """Return the figures for a terminal."""
-    found = Table(box=SIMPLE)
+    found = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         found.add_column(name, no_wrap=True, justify="left" if name == "route" else "right")
     for row in rows(samples):
