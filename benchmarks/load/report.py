@@ -127,13 +127,15 @@ def markdown(samples: Samples, measured: Measured, checked: str) -> str:
         "CPU of one request is that of the whole machine divided by all requests, so it holds the projections' share.",
         "",
         *_table(
-            ("warm, nothing else running", "ms"),
+            ("warm, nothing else running; times in ms", ""),
             [
                 ("CPU of a create", f"{cpu.create_ms:.2f}"),
                 ("CPU of an update of a remembered user", f"{cpu.update_ms:.2f}"),
                 ("CPU of a query by id", f"{cpu.query_ms:.2f}"),
                 ("CPU of a projection's batch, both read models", _line(cpu.projection)),
                 ("the same batch, wall time on the emulator", _line(measured.emulated_projection)),
+                ("log of a command, bytes", f"{cpu.command_log_bytes:,}"),
+                ("log of a projected commit, bytes", f"{cpu.commit_log_bytes:,}"),
             ],
         ),
         "",

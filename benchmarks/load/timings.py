@@ -64,6 +64,9 @@ class CpuTimes(BaseModel, frozen=True):
     update_ms: float
     query_ms: float
     projection: Line
+    command_log_bytes: int
+    commit_log_bytes: int
+    """What a commit of a batch of 100 adds to the projection function's log, both read models."""
 
 
 def stream_event(first: int, commits: int) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def cpu_times(deployed: Stack) -> CpuTimes:
 _TABLES = {"EVENTS": "Events", "READ_MODELS": "ReadModels", "PARKED": "Parked"}
 
 
-def _measure() -> CpuTimes:
+def _measure(log: StringIO) -> CpuTimes:
     from functions.commands import handler as commands  # noqa: PLC0415 - only here is their environment there
     from functions.projections import handler as projections  # noqa: PLC0415
     from functions.queries import handler as queries  # noqa: PLC0415
@@ -151,8 +154,19 @@ def _measure() -> CpuTimes:
         batches = [stream_event(turn, size) for turn in range(ROUNDS + 1)]
         points += [(size, taken) for taken in _timed(partial(project, batches), ROUNDS)]
     return CpuTimes(
-        create_ms=_median(create), update_ms=_median(update), query_ms=_median(query), projection=Line.through(points)
+        create_ms=_median(create),
+        update_ms=_median(update),
+        query_ms=_median(query),
+        projection=Line.through(points),
+        command_log_bytes=_written(log, lambda: update(-1)),
+        commit_log_bytes=_written(log, lambda: project([stream_event(0, 100)], 0)) // 100,
     )
+
+
+def _written(log: StringIO, run: Callable[[], object]) -> int:
+    before = log.tell()
+    run()
+    return log.tell() - before
 
 
 def _median(run: Callable[[int], object]) -> float:
@@ -202,6 +216,6 @@ def _http(method: str, path: str, body: Mapping[str, str] | None) -> dict[str, A
 
 if __name__ == "__main__":
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
-    with redirect_stdout(StringIO()):  # the handlers' logs
-        measured = _measure()
+    with redirect_stdout(StringIO()) as log:  # the handlers'
+        measured = _measure(log)
     print(measured.model_dump_json())  # noqa: T201 - to whoever started it

@@ -1,0 +1,68 @@
+"""What AWS documents, and its prices: limits of us-east-1, on demand, each with its source.
+
+What is modelled and not documented stands under MODELLED, with the reason.
+"""
+
+from __future__ import annotations
+
+PARTITION_WCU = 1_000
+"""Write units a second of one partition, and so of one key.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html"""
+NEW_TABLE_WCU = 4_000
+"""What a new on-demand table or index takes at once; twice the peak so far within 30 minutes.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html"""
+DOUBLING_SECONDS = 30 * 60
+TABLE_QUOTA_WCU = 40_000
+"""Default quota of one on-demand table, and of each index; raised on request.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html"""
+TRANSACTION_FACTOR = 2
+"""A write in a transaction is billed twice.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html"""
+POLL_SECONDS = 0.25
+"""Lambda polls a stream's shard four times a second.
+https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"""
+MAX_PARALLELIZATION = 10
+"""Batches of one shard at the same time, each partition key in one of them.
+https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html"""
+CONCURRENCY_QUOTA = 1_000
+"""Default quota of executions at the same time, for all functions of an account; raised on request.
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+CONCURRENCY_STEP, CONCURRENCY_STEP_SECONDS = 1_000, 10
+"""By how much one function grows, at the most.
+https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html"""
+VCPU_MB = 1_769
+"""Memory at which a function has one vCPU; less memory, less CPU in proportion.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
+GATEWAY_QUOTA, GATEWAY_BURST = 10_000, 5_000
+"""Default quota of requests a second to all APIs of an account; raised on request.
+https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+
+# Prices in dollars -----------------------------------------------------------------------------------------------
+
+WRITE_UNIT, READ_UNIT = 0.625e-6, 0.125e-6
+"""https://aws.amazon.com/dynamodb/pricing/on-demand/"""
+GATEWAY_REQUEST, GATEWAY_REQUEST_PAST_300_M = 1.00e-6, 0.90e-6
+"""An HTTP API, the first 300 million a month and those above. https://aws.amazon.com/api-gateway/pricing/"""
+GATEWAY_TIER_A_DAY = 300e6 / 30
+LAMBDA_REQUEST, LAMBDA_GB_SECOND = 0.20e-6, 0.0000133334
+"""ARM, first tier. Streams are read for nothing by Lambda. https://aws.amazon.com/lambda/pricing/"""
+LOG_GB = 0.50
+"""CloudWatch Logs, ingested. https://aws.amazon.com/cloudwatch/pricing/"""
+TRACE, TRACED_SHARE = 5.00e-6, 0.05
+"""X-Ray samples the first request of a second and 5 % of the others.
+https://aws.amazon.com/xray/pricing/ https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"""
+
+# MODELLED --------------------------------------------------------------------------------------------------------
+
+DYNAMODB_SECONDS = 0.005
+"""One request's round trip: "single-digit milliseconds" is all that is documented, and this the middle of it."""
+TRANSACTION_SECONDS = 0.010
+"""A transaction prepares and commits: two round trips' worth."""
+ACCESS_LOG_BYTES = 250
+"""A line of template.yaml's access log format, filled in."""
+PATIENCE_SECONDS = 1.0
+"""How long the command function's client goes on retrying a throttled write: three tries with pauses below a second."""
+CONFLICT_RETRIES = 8
+"""How often a tally tries a transaction that another one was in the way of (eventfold.dynamodb.tallies)."""
+CONFLICT_LOSS = 0.01
+"""Transactions that may be given up, and their batch tried again, before the counter counts as over its limit."""
