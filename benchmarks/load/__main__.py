@@ -59,7 +59,7 @@ def _finish(deployed: stack.Stack, alone: Samples, samples: Samples, users: int)
             machine=figures.machine(),
             alone=figures.phase(alone, 1),
             load=figures.phase(samples, users),
-            emulated_projection=timings.emulated_projection(deployed),
+            emulated=timings.emulated_projection(deployed),
             cpu=timings.cpu_times(deployed),
         )
     verdict = f"{len(findings)} faults." if findings else "Nothing lost, nothing doubled, nothing different."
@@ -138,7 +138,7 @@ def run(deployed: stack.Stack, file: Path, users: int, seconds: int) -> Samples:
     ]
     name = f"{users} user{'s' if users > 1 else ''} for {seconds} s"
     with file.with_suffix(".log").open("w+") as said:
-        env = os.environ | {"EVENTFOLD_SAMPLES": str(file)}
+        env = os.environ | {"EVENTFOLD_SAMPLES": str(file), "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             code = _wait(process, file, name, seconds)

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-import psutil
 from locust import FastHttpUser, constant_throughput, events, task
+
+from benchmarks.load.processor import cpu_seconds
 
 PROBES_A_SECOND = 2
 POLL_SECONDS = 0.02
@@ -176,24 +177,13 @@ class LagProbe(Api):
              detail=f"{id_} did not come to version {version} within {GIVE_UP_SECONDS} s", command=None)  # fmt: skip
 
 
-def cpu_seconds() -> dict[str, float]:
-    """Return the CPU time used so far by the emulator, the functions' processes under it, and this one."""
-    used = {"emulator": 0.0, "functions": 0.0, "client": sum(psutil.Process().cpu_times()[:2])}
-    for child in psutil.Process(os.getppid()).children():
-        if "ministack" not in child.cmdline():
-            continue
-        used["emulator"] += sum(child.cpu_times()[:2])
-        used["functions"] += sum(sum(one.cpu_times()[:2]) for one in child.children(recursive=True))
-    return used
-
-
 @events.test_start.add_listener
 def watch_cpu(**_: Any) -> None:
     """Note every second how much CPU time is used: the emulator is a sibling of this process."""
 
     def watch() -> None:
         while not _output.closed:
-            note(kind="cpu", at=time.time(), **cpu_seconds())
+            note(kind="cpu", at=time.time(), **cpu_seconds(os.getppid()))
             gevent.sleep(1)
 
     gevent.spawn(watch)

@@ -55,9 +55,9 @@ https://aws.amazon.com/xray/pricing/ https://docs.aws.amazon.com/lambda/latest/d
 # MODELLED --------------------------------------------------------------------------------------------------------
 
 DYNAMODB_SECONDS = 0.005
-"""One request's round trip: "single-digit milliseconds" is all that is documented, and this the middle of it."""
-TRANSACTION_SECONDS = 0.010
-"""A transaction prepares and commits: two round trips' worth."""
+"""One request's round trip: "single-digit milliseconds" is all that is documented, and this the middle of it.
+A transaction prepares and commits, so it is reckoned as two.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Introduction.html"""
 ACCESS_LOG_BYTES = 250
 """A line of template.yaml's access log format, filled in."""
 PATIENCE_SECONDS = 1.0

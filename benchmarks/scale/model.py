@@ -75,24 +75,34 @@ class Costs:
     """Capacity and time of one command and of a projection's batch: from what was measured, and the documented rest."""
 
     measured: Measured
+    round_trip: float = facts.DYNAMODB_SECONDS
 
     def command_seconds(self, settings: Settings) -> float:
         """Return how long a command runs: its CPU, the read of its stream, the write of its commit."""
-        return self.measured.cpu.update_ms / 1000 / _cpu_share(settings) + 2 * facts.DYNAMODB_SECONDS
+        return self.measured.cpu.update_ms / 1000 / _cpu_share(settings) + 2 * self.round_trip
 
-    def batch_seconds(self, commits: float, settings: Settings, counted: float) -> float:
+    def batch_seconds(self, commits: float, settings: Settings) -> float:
         """Return how long a projection's batch runs, its commits all of different streams.
 
         Both read models are brought on one after the other: one read, then the rows side by side. CPU and waiting
-        overlap, since each writer waits by itself.
+        overlap, since each writer waits by itself. An update's checkpoint moves by a transaction too.
         """
         cpu = self.measured.cpu.projection
         share = _cpu_share(settings)
         turns = math.ceil(commits / settings.projection_writers)
-        waiting = turns * (facts.DYNAMODB_SECONDS + facts.TRANSACTION_SECONDS)
-        del counted  # an update moves its checkpoint by a transaction too
-        reads = 2 * facts.DYNAMODB_SECONDS
+        waiting = turns * 3 * self.round_trip
+        reads = 2 * self.round_trip
         return cpu.fixed_ms / 1000 / share + reads + max(cpu.per_commit_ms / 1000 / share * commits, waiting)
+
+    def counter_limit(self) -> float:
+        """Return how many transactions a second one item of a counter takes.
+
+        One at a time; another one that comes meanwhile is refused and tries again: a server without a queue, which
+        refuses the share load / (1 + load) of all tries (Erlang's loss formula). The limit is where all tries of a
+        transaction are refused CONFLICT_LOSS of the time.
+        """
+        refused: float = facts.CONFLICT_LOSS ** (1 / facts.CONFLICT_RETRIES)
+        return refused / (2 * self.round_trip)
 
     @staticmethod
     def row_units() -> float:
@@ -112,14 +122,3 @@ class Costs:
 
 def _cpu_share(settings: Settings) -> float:
     return min(settings.memory_mb / facts.VCPU_MB, 1.0)
-
-
-def transactions_a_second(seconds: float = facts.TRANSACTION_SECONDS) -> float:
-    """Return how many transactions one counter takes.
-
-    One at a time; another one that comes meanwhile is refused and tries again: a server without a queue, which refuses
-    the share load / (1 + load) of all tries (Erlang's loss formula). The limit is where CONFLICT_RETRIES tries in a row
-    are refused CONFLICT_LOSS of the time.
-    """
-    refused = facts.CONFLICT_LOSS ** (1 / facts.CONFLICT_RETRIES)
-    return refused / seconds

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from benchmarks.scale import facts
 
+_NOTHING = 1e-12
+"""Less is rounding."""
+
 
 @dataclass
 class LagSamples:
@@ -38,7 +41,8 @@ class Lane:
     poll_phase: float
     free_at: float = 0.0
     waiting: float = 0.0
-    idle: bool = True
+    running: float = 0.0
+    """The batch under way; below 1, the chance that there is one: amounts are expected values."""
     _queue: deque[tuple[float, float]] = field(default_factory=deque)
 
     def add(self, now: float, commits: float) -> None:
@@ -47,22 +51,20 @@ class Lane:
             self._queue.append((now, commits))
             self.waiting += commits
 
-    def is_busy(self, now: float) -> bool:
-        """Whether a batch is under way."""
-        return self.free_at > now + 1e-9
+    def busy(self, now: float) -> float:
+        """Return how many executions it has under way: one or, by chance, none."""
+        return self.running if self.free_at > now + _NOTHING else 0.0
 
     def ready(self, now: float, step: float, batch_size: int, window: float) -> float:
         """Return how many commits its next batch has if that begins in this step; 0 if it does not.
 
         An idle lane gets what a poll finds; one with commits left over goes on at once.
         """
-        if self.free_at > now + step - 1e-9 or not self._queue:
+        if self.free_at > now + step - _NOTHING or not self._queue:
             return 0.0
         oldest = self._queue[0][0]
         if window and self.waiting < batch_size and now - oldest < window:
             return 0.0
-        if self.waiting < min(1.0, batch_size) and now - oldest < 1.0:
-            return 0.0  # an expected value below one commit is none yet
         if self.waiting < batch_size and not self._polled(now, step):
             return 0.0
         return min(self.waiting, batch_size)
@@ -74,9 +76,10 @@ class Lane:
     def take(self, size: float, start: float, took: float, lags: LagSamples, weight: float) -> None:
         """Begin a batch; its commits are visible when it ends."""
         self.free_at = start + took
+        self.running = min(size, 1.0)
         self.waiting = max(self.waiting - size, 0.0)
         left = size
-        while left > 1e-12 and self._queue:
+        while left > _NOTHING and self._queue:
             at, commits = self._queue[0]
             part = min(commits, left)
             lags.add(self.free_at - at, part * weight)

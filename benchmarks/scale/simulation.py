@@ -8,14 +8,13 @@ is refused, as by the API: nobody sends it again.
 from __future__ import annotations
 
 import random
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from benchmarks.scale import facts
-from benchmarks.scale.model import transactions_a_second
-from benchmarks.scale.shards import Lane, LagSamples
+from benchmarks.scale.shards import LagSamples, Lane
 
 if TYPE_CHECKING:
     from benchmarks.scale.model import Costs, Settings, Workload
@@ -62,14 +61,15 @@ class Outcome:
     seconds: float
     offered: float = 0.0
     appended: float = 0.0
-    throttled: Counter[Limit] = field(default_factory=Counter)
+    throttled: defaultdict[Limit, float] = field(default_factory=lambda: defaultdict(float))
     """Commands refused, by what refused them."""
-    held_up: Counter[Limit] = field(default_factory=Counter)
+    held_up: defaultdict[Limit, float] = field(default_factory=lambda: defaultdict(float))
     """Commits that a limit kept from being projected in their step, once for each step."""
     queued: float = 0.0
     projected: float = 0.0
     backlog: float = 0.0
-    backlog_halfway: float = 0.0
+    mean_backlogs: list[float] = field(default_factory=lambda: [0.0] * 4)
+    """Commits not projected yet, the mean of each quarter of the run."""
     batches: float = 0.0
     peak_concurrency: float = 0.0
     peak_partition_wcu: float = 0.0
@@ -79,33 +79,41 @@ class Outcome:
 
     @property
     def keeps_up(self) -> bool:
-        """Whether the backlog does not grow: by less than 1 % of what was appended in the second half."""
-        return self.backlog - self.backlog_halfway < max(self.appended, 1) / 200
+        """Whether the backlog does not grow: from quarter to quarter by less than 1 % of what a quarter appends."""
+        return self.mean_backlogs[3] - self.mean_backlogs[2] <= self.appended / 400
 
     @property
     def over(self) -> Limit | None:
         """The limit that cost the most, if any was more than one in a thousand."""
         if self.throttled:
-            limit, amount = self.throttled.most_common(1)[0]
+            limit, amount = max(self.throttled.items(), key=lambda one: one[1])
             if amount > self.offered / 1000:
                 return limit
         if not self.keeps_up:
-            return self.held_up.most_common(1)[0][0] if self.held_up else Limit.LANES
+            return max(self.held_up, key=lambda limit: self.held_up[limit], default=Limit.LANES)
         return None
 
 
-def simulate(
-    workload: Workload, settings: Settings, costs: Costs, *, seconds: float = 30, seed: int = 1, warm: bool = True
-) -> Outcome:
-    """Run for a while at a steady rate. `warm`: the functions have grown already; else they start at nothing."""
-    return _Run(workload, settings, costs, seed, warm=warm).go(seconds)
+@dataclass(frozen=True)
+class Horizon:
+    """How a run goes: how long, by which seed, and whether the functions have grown already or start at nothing."""
+
+    seconds: float = 30
+    seed: int = 1
+    warm: bool = True
+
+
+def simulate(workload: Workload, settings: Settings, costs: Costs, horizon: Horizon | None = None) -> Outcome:
+    """Run for a while at a steady rate."""
+    return _Run(workload, settings, costs, horizon or Horizon()).go()
 
 
 class _Run:
-    def __init__(self, workload: Workload, settings: Settings, costs: Costs, seed: int, *, warm: bool) -> None:
-        self._workload, self._settings, self._costs = workload, settings, costs
-        self._dice = random.Random(seed)
-        self._warm = warm
+    def __init__(self, workload: Workload, settings: Settings, costs: Costs, horizon: Horizon) -> None:
+        self._workload, self._settings, self._costs, self._horizon = workload, settings, costs, horizon
+        self._dice = random.Random(horizon.seed)
+        self._commands_running = 0.0
+        self._allowed: dict[Limit, float] = {}
         self._hot, lost = _hot_shares(workload, 1 / costs.command_seconds(settings))
         self._lost = lost
         self._partitions = self._cut()
@@ -114,15 +122,14 @@ class _Run:
         self._busy = 0.0
         """Executions of the projection function at the moment."""
 
-    def go(self, seconds: float) -> Outcome:
+    def go(self) -> Outcome:
         """Run step by step."""
-        steps = round(seconds / STEP)
+        steps = round(self._horizon.seconds / STEP)
         for step in range(steps):
             self._now = step * STEP
             self._append(self._admit(self._workload.rate * STEP))
             self._project()
-            if step == steps // 2:
-                self._outcome.backlog_halfway = self._backlog()
+            self._outcome.mean_backlogs[4 * step // steps] += self._backlog() / (steps / 4)
         out = self._outcome
         out.seconds = steps * STEP
         out.backlog = self._backlog()
@@ -135,7 +142,7 @@ class _Run:
     def _cut(self) -> list[Partition]:
         """Return the hottest partitions and some others, with even shares of what is not hot."""
         count = self._settings.partitions
-        hot: Counter[int] = Counter()
+        hot: defaultdict[int, float] = defaultdict(float)
         hottest: dict[int, float] = {}
         for share in self._hot:
             place = self._dice.randrange(count)
@@ -171,7 +178,7 @@ class _Run:
         kept = self._refuse(kept, settings.gateway_quota * STEP, Limit.GATEWAY)
         took = self._costs.command_seconds(settings)
         growth = facts.CONCURRENCY_STEP * (1 + self._now // facts.CONCURRENCY_STEP_SECONDS)
-        if not self._warm:
+        if not self._horizon.warm:
             kept = self._refuse(kept, growth / took * STEP, Limit.GROWTH)
         # A mapping's lanes hold on to what they run: commands get the rest.
         free = max(settings.concurrency_quota - self._busy, 0)
@@ -218,14 +225,14 @@ class _Run:
         out, settings = self._outcome, self._settings
         allowed = self._allowances()
         most = settings.concurrency_quota - min(self._commands_running, settings.concurrency_quota / 2)
-        self._busy = sum(one.weight * lane.is_busy(self._now) for one in self._partitions for lane in one.lanes)
+        self._busy = sum(one.weight * lane.busy(self._now) for one in self._partitions for lane in one.lanes)
         turn = [(one, lane) for one in self._partitions for lane in one.lanes]
         self._dice.shuffle(turn)
         for one, lane in turn:
             size = lane.ready(self._now, STEP, settings.batch_size, settings.batch_window)
             if size <= 0:
                 continue
-            if self._busy + one.weight > max(most, 1):
+            if self._busy + min(size, 1) * one.weight > max(most, 1):
                 out.held_up[Limit.CONCURRENCY] += size * one.weight
                 continue
             limit = min(allowed, key=lambda name: allowed[name])
@@ -237,23 +244,23 @@ class _Run:
             for name in allowed:
                 allowed[name] -= granted * one.weight
             self._begin(one, lane, granted)
-        self._left = allowed
+        self._allowed = allowed
         out.peak_concurrency = max(out.peak_concurrency, self._busy + self._commands_running)
 
     def _begin(self, one: Partition, lane: Lane, size: float) -> None:
         out = self._outcome
-        took = self._costs.batch_seconds(size, self._settings, self._workload.counted)
+        took = self._costs.batch_seconds(max(size, 1), self._settings)
         lane.take(size, max(self._now, lane.free_at), took, out.lags, one.weight)
+        invocations = min(size, 1) * one.weight
         out.projected += size * one.weight
-        out.batches += one.weight
-        out.batch_seconds += took * one.weight
-        self._busy += one.weight
+        out.batches += invocations
+        out.batch_seconds += took * invocations
+        self._busy += invocations
 
     def _allowances(self) -> dict[Limit, float]:
         """Return how many commits each part of the read models takes in this step; a second's rest is carried over."""
         rates = projection_limits(self._workload, self._settings, self._costs)
-        left: dict[Limit, float] = getattr(self, "_left", {})
-        return {limit: min(left.get(limit, 0) + rate * STEP, rate) for limit, rate in rates.items()}
+        return {limit: min(self._allowed.get(limit, 0) + rate * STEP, rate) for limit, rate in rates.items()}
 
     def _backlog(self) -> float:
         return sum(lane.waiting * one.weight for one in self._partitions for lane in one.lanes)
@@ -262,7 +269,7 @@ class _Run:
 def projection_limits(workload: Workload, settings: Settings, costs: Costs) -> dict[Limit, float]:
     """Return how many commits a second each part of the read models takes."""
     units = costs.row_units() + costs.tally_units(workload.counted)
-    counters = settings.tally_shards * transactions_a_second()
+    counters = settings.tally_shards * costs.counter_limit()
     return {
         Limit.READ_MODELS_WARM: settings.read_models_warm / units,
         Limit.READ_MODELS_QUOTA: settings.read_models_quota / units,
@@ -281,8 +288,3 @@ def _hot_shares(workload: Workload, appends: float) -> tuple[list[float], float]
     shares = [workload.share(rank) for rank in range(1, min(HOT_STREAMS, workload.streams) + 1)]
     kept = [min(share, most) for share in shares]
     return kept, sum(shares) - sum(kept)
-
-
-def at_rate(workload: Workload, rate: float) -> Workload:
-    """Return the same workload at another rate."""
-    return replace(workload, rate=rate)
