@@ -54,6 +54,9 @@ rebuild-drill: setup ## Rebuild a read model under load on the local stack, chec
 load: setup $(LOAD) ## Put the local stack under load over HTTP, measure, recount everything: SECONDS=60 USERS=8
 	@python -m benchmarks.load --seconds $(SECONDS) --users $(USERS)
 
+scale: $(VENV) ## Simulate the deployed shape at up to 1,000,000 commands a second: where it breaks first, what it costs
+	@python -m benchmarks.scale --seed $(SEED)
+
 fuzz: setup ## Throw 5,000 requests at the API, made up from its own description
 	@python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
 
@@ -114,4 +117,4 @@ $(LOAD): requirements/load.txt | $(VENV)
 	@$(UV) pip sync -q --python .tools/load --require-hashes requirements/load.txt
 	@touch $@
 
-.PHONY: help setup run demo test check chaos rebuild-drill load fuzz openapi build deploy lock clean
+.PHONY: help setup run demo test check chaos rebuild-drill load scale fuzz openapi build deploy lock clean

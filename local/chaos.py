@@ -202,6 +202,8 @@ def _create_tables(client: DynamoDBClient, tables: settings.Settings) -> None:
         declared = resource_properties(TEMPLATE, resource)
         wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
         table: Any = {key: declared[key] for key in wanted if key in declared}
+        for index in table.get("GlobalSecondaryIndexes", []):
+            index.pop("WarmThroughput", None)  # AWS alone has it
         if "StreamSpecification" in declared:
             table["StreamSpecification"] = {"StreamEnabled": True, **declared["StreamSpecification"]}
         client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **table)

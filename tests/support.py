@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # cfn-lint ships no types
 
@@ -34,7 +34,10 @@ def template() -> dict[str, Any]:
 def create_table(client: DynamoDBClient, resource: str, name: str) -> None:
     """Create a table as template.yaml declares it."""
     declared = template()["Resources"][resource]["Properties"]
-    indexes = declared.get("GlobalSecondaryIndexes")
+    indexes = [
+        {key: value for key, value in index.items() if key != "WarmThroughput"}  # AWS alone has it
+        for index in declared.get("GlobalSecondaryIndexes", [])
+    ]
     stream = declared.get("StreamSpecification")
     table: CreateTableInputTypeDef = {
         "TableName": name,
@@ -43,7 +46,7 @@ def create_table(client: DynamoDBClient, resource: str, name: str) -> None:
         "AttributeDefinitions": declared["AttributeDefinitions"],
     }
     if indexes:
-        table["GlobalSecondaryIndexes"] = indexes
+        table["GlobalSecondaryIndexes"] = cast("Any", indexes)
     if stream:
         table["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": stream["StreamViewType"]}
     client.create_table(**table)

@@ -38,7 +38,7 @@ def table(samples: Samples) -> Table:
     """Return the figures for a terminal."""
     found = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
-        found.add_column(name, no_wrap=True, justify="left" if name == "route" else "right")
+        found.add_column(name, overflow="fold", justify="left" if name == "route" else "right")
     for row in rows(samples):
         found.add_row(*row)
     return found

@@ -29,19 +29,19 @@ SAMPLED_PARTITIONS = 12
 class Limit(StrEnum):
     """What can be over its limit."""
 
-    STAGE = "ThrottlingRate of the stage"
-    GATEWAY = "API Gateway's account quota"
-    CONCURRENCY = "Lambda's account concurrency"
-    GROWTH = "Lambda's growth of 1,000 in 10 s"
-    STREAM = "one hot stream"
-    PARTITION = "one partition of the event table"
-    EVENTS_WARM = "the event table's warm throughput"
-    EVENTS_QUOTA = "the event table's quota"
-    LANES = "the mapping's batches side by side"
-    READ_MODELS_WARM = "the read-model table's warm throughput"
-    READ_MODELS_QUOTA = "the read-model table's quota"
-    INDEX = "the index by_sort"
-    TALLIES = "a counter of the tallies"
+    STAGE = "ThrottlingRate"
+    GATEWAY = "API Gateway's quota"
+    CONCURRENCY = "Lambda's concurrency"
+    GROWTH = "Lambda's growth"
+    STREAM = "a hot stream"
+    PARTITION = "an event partition"
+    EVENTS_WARM = "event table, warm"
+    EVENTS_QUOTA = "event table, quota"
+    LANES = "the mapping's batches"
+    READ_MODELS_WARM = "read models, warm"
+    READ_MODELS_QUOTA = "read models, quota"
+    INDEX = "index by_sort"
+    TALLIES = "tally counters"
 
 
 @dataclass

@@ -64,6 +64,18 @@ def test_logs_do_not_pile_up(function: str) -> None:
     assert properties(group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
+def test_tables_are_warmed_where_asked_and_the_index_with_its_table() -> None:
+    """docs/scale.md: what a new table takes at once is among the first limits; AWS's own 4,000 needs no setting."""
+    for table, parameter in (("EventsTable", "EventsWarmWrites"), ("ReadModelsTable", "ReadModelsWarmWrites")):
+        assert TEMPLATE["Parameters"][parameter]["Default"] == TEMPLATE["Parameters"][parameter]["MinValue"] == 4000
+        ((condition, warm, otherwise),) = properties(table)["WarmThroughput"].values()
+        assert TEMPLATE["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, "4000"]}]}
+        assert warm == {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": {"Ref": parameter}}
+        assert otherwise == {"Ref": "AWS::NoValue"}
+        for index in properties(table).get("GlobalSecondaryIndexes", []):
+            assert index["WarmThroughput"] == properties(table)["WarmThroughput"]
+
+
 def test_architecture_is_the_same_everywhere() -> None:
     """A layer built for another architecture than the function's fails on the first import only."""
     architecture = {"Ref": "Architecture"}

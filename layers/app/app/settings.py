@@ -12,7 +12,8 @@ class Settings(BaseModel, frozen=True):
     """Set by template.yaml. `snapshot_every` is in events; an endpoint URL is for emulators.
 
     `cached_states` is how many aggregates a process of the command function remembers, `projection_writers` how many
-    streams the projection function writes at the same time.
+    streams the projection function writes at the same time. `list_shards` and `tally_shards` are how many partitions of
+    the index a list is spread over, and how many items a counter.
     """
 
     events_table: str
@@ -21,6 +22,8 @@ class Settings(BaseModel, frozen=True):
     snapshot_every: PositiveInt = 50
     cached_states: NonNegativeInt = 1000
     projection_writers: PositiveInt = 8
+    list_shards: PositiveInt = 4
+    tally_shards: PositiveInt = 8
     aws_endpoint_url: str | None = None
 
 

@@ -45,13 +45,13 @@ def event_store() -> DynamoDBEventStore:
 @cache
 def row_store() -> RowStore:
     """Return where read models are kept."""
-    return DynamoDBRowStore(dynamodb(), settings().read_models_table)
+    return DynamoDBRowStore(dynamodb(), settings().read_models_table, shards=settings().list_shards)
 
 
 @cache
 def tally_store() -> TallyStore:
     """Return where tallies are kept."""
-    return DynamoDBTallyStore(dynamodb(), settings().read_models_table)
+    return DynamoDBTallyStore(dynamodb(), settings().read_models_table, shards=settings().tally_shards)
 
 
 @cache
