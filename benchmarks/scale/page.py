@@ -79,7 +79,8 @@ def _findings(found: Found) -> str:
         ),
         _point(
             f"With everything made for {top.rate:,.0f} commands a second, the next limit is {last.limit}, at",
-            f"{last.rate:,.0f}, which is the headroom they were given. The lag hardly depends on the rate: p99 is {min(lags):,.0f} to {max(lags):,.0f} ms,",
+            f"{last.rate:,.0f}, which is the headroom they were given.",
+            f"The lag hardly depends on the rate: p99 is {min(lags):,.0f} to {max(lags):,.0f} ms,",
             "most of it Lambda's poll, four times a second.",
         ),
         _point(
@@ -110,7 +111,8 @@ def _rates(found: Found) -> str:
                 f"Commands of 1 KB over {workload.streams:,} streams (Zipf, exponent {workload.skew}), of which the",
                 f"statistics count {workload.counted:.0%}; half a minute in a steady state. *Default* is",
                 "template.yaml in",
-                f"a new account, *sized* what the rate needs and {HEADROOM - 1:.0%} more. p50 and p99 are of the lag, in ms.",
+                f"a new account, *sized* what the rate needs and {HEADROOM - 1:.0%} more.",
+                "p50 and p99 are of the lag, in ms.",
             ),
             table(CASE_COLUMNS, case_rows(found.cases)),
             _say("The sizes. Parameters of template.yaml are in backticks; a quota is raised by asking AWS."),
