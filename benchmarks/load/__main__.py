@@ -59,7 +59,7 @@ def _finish(deployed: stack.Stack, alone: Samples, samples: Samples, users: int)
             machine=figures.machine(),
             alone=figures.phase(alone, 1),
             load=figures.phase(samples, users),
-            emulated=timings.emulated_projection(deployed),
+            emulated_projection=timings.emulated_projection(deployed),
             cpu=timings.cpu_times(deployed),
         )
     verdict = f"{len(findings)} faults." if findings else "Nothing lost, nothing doubled, nothing different."

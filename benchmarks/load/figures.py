@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from benchmarks.load.samples import milliseconds
-from benchmarks.load.timings import CpuTimes, Emulated  # noqa: TC001 - pydantic reads them at run time
+from benchmarks.load.timings import CpuTimes, Line  # noqa: TC001 - pydantic reads them at run time
 
 if TYPE_CHECKING:
     from benchmarks.load.samples import Samples
@@ -42,7 +42,7 @@ class Measured(BaseModel, frozen=True):
     machine: dict[str, str]
     alone: Phase
     load: Phase
-    emulated: Emulated
+    emulated_projection: Line
     cpu: CpuTimes
 
 

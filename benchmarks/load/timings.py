@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import defaultdict
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +27,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from app.users import USERS, UserCreated
-from benchmarks.load.processor import cpu_seconds
 from eventfold import Commit
 from eventfold.items import commit_to_item
 from local.toolchain import ROOT, StepError, credentials, environment
@@ -52,17 +52,13 @@ class Line(BaseModel, frozen=True):
 
     @classmethod
     def through(cls, points: Iterable[tuple[int, float]]) -> Line:
-        """Return the line through pairs of commits and seconds. A batch can't take less than nothing."""
-        commits, seconds = zip(*points, strict=True)
+        """Return the line through each size's median, from pairs of commits and seconds; never below nothing."""
+        by_size: dict[int, list[float]] = defaultdict(list)
+        for size, taken in points:
+            by_size[size].append(taken)
+        commits, seconds = list(by_size), [statistics.median(taken) for taken in by_size.values()]
         slope, intercept = statistics.linear_regression(commits, seconds)
         return cls(fixed_ms=round(max(intercept, 0) * 1000, 3), per_commit_ms=round(slope * 1000, 3))
-
-
-class Emulated(BaseModel, frozen=True):
-    """A projection's batch on the emulator: wall time, and the CPU time of the emulator's own process."""
-
-    projection: Line
-    emulator_cpu: Line
 
 
 class CpuTimes(BaseModel, frozen=True):
@@ -97,25 +93,21 @@ def stream_event(first: int, commits: int) -> dict[str, Any]:
     }
 
 
-def emulated_projection(deployed: Stack) -> Emulated:
+def emulated_projection(deployed: Stack) -> Line:
     """Time the projection function as the emulator runs it, by invoking it with batches of each size."""
     name = deployed.function_name("ProjectionsFunction")
-    invoke = deployed.functions.invoke
-    wall: list[tuple[int, float]] = []
-    cpu: list[tuple[int, float]] = []
-    for size in BATCHES:
-        payloads = [json.dumps(stream_event(turn, size)) for turn in range(ROUNDS + 1)]
-        invoke(FunctionName=name, Payload=payloads.pop())  # warms up
-        used = cpu_seconds(os.getpid())["emulator"]
-        for payload in payloads:
+    invoke = deployed.functions.invoke  # a client takes longer to make than a batch takes
+    points: list[tuple[int, float]] = []
+    for turn in range(ROUNDS + 1):
+        for size in BATCHES:
+            payload = json.dumps(stream_event(turn, size))
             started = time.perf_counter()
             answer = invoke(FunctionName=name, Payload=payload)
-            wall.append((size, time.perf_counter() - started))
             if answer.get("FunctionError"):
                 raise StepError(f"The projections failed on a batch of {size}: {answer['Payload'].read()[:300]!r}")
-        # The system counts CPU in hundredths of a second: one batch alone would be mostly rounding.
-        cpu.append((size, (cpu_seconds(os.getpid())["emulator"] - used) / ROUNDS))
-    return Emulated(projection=Line.through(wall), emulator_cpu=Line.through(cpu))
+            if turn:  # the first round warms up
+                points.append((size, time.perf_counter() - started))
+    return Line.through(points)
 
 
 def cpu_times(deployed: Stack) -> CpuTimes:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 STEP = 0.001
 """Seconds."""
 THROUGHPUT_FACTOR, LAG_FACTOR = 1.5, 2.0
-"""The simulation and the measured run differ by less: in throughput; in the lag's p50 and p99."""
+"""The simulation and the measured run differ by less: in throughput; in the lag's p50 and p99.
+
+Wider than on a machine that does nothing else: whatever runs beside the load slows the measured run down.
+"""
 LOOK_PAUSE = 0.02
 """The probe's pause between two looks (`POLL_SECONDS` of the locustfile)."""
 _PARTS = ("client", "emulator", "functions")
@@ -36,15 +39,10 @@ class Demand:
 
     @classmethod
     def of_alone(cls, measured: Measured) -> Demand:
-        """Return the mean request's demand, from the run with one user. The projections' CPU is taken off."""
+        """Return the mean request's demand, from the run with one user: the projections' CPU is spread over them."""
         alone = measured.alone
-        requests = alone.requests + alone.probe_requests
-        batches = (alone.commands + alone.probe_samples) / requests  # alone, each commit is a batch
-        projected = batches * measured.cpu.projection.seconds(1)
-        emulated = batches * measured.emulated.emulator_cpu.seconds(1)
-        client = alone.cpu_client_ms / 1000
-        emulator = max(alone.cpu_emulator_ms / 1000 - emulated, 0)
-        functions = max(alone.cpu_functions_ms / 1000 - projected, 0)
+        client, emulator = alone.cpu_client_ms / 1000, alone.cpu_emulator_ms / 1000
+        functions = alone.cpu_functions_ms / 1000
         latency = 1 / alone.requests_a_second
         return cls(max(latency - client - emulator - functions, 0), client, emulator, functions)
 
@@ -118,25 +116,29 @@ class _Machine:
 
     def _start_batch(self) -> None:
         if self._batch is None and self._appended:
-            commits = len(self._appended)
-            own = self._measured.cpu.projection.seconds(commits)
-            emulated = self._measured.emulated.emulator_cpu.seconds(commits)
-            self._batch = Job(0, {"emulator": emulated, "functions": own})
+            took = self._measured.emulated_projection.seconds(len(self._appended))
+            demand = self._demand
+            emulated = demand.emulator / (demand.emulator + demand.functions)
+            self._batch = Job(0, {"emulator": took * emulated, "functions": took * (1 - emulated)})
             self._projecting, self._appended = self._appended, []
 
     def _work(self) -> None:
-        """Share the cores out for one step."""
-        jobs = [one for one in (*self._users, self._batch) if one and one.waits_until <= self._now and one.part()]
-        emulated = [one for one in jobs if one.part() == "emulator"]
-        own = [one for one in jobs if one.part() != "emulator"]
-        runnable = len(own) + bool(emulated)  # the interpreter lock lets one of the emulator's threads run
-        if not runnable:
-            return
-        each = min(self._cores / runnable, 1.0) * STEP
-        for one in own:
-            _spend(one, each)
-        for one in emulated:
-            _spend(one, each / len(emulated))
+        """Share the cores out for one step. A batch is slowed down by the requests; its CPU is in theirs already."""
+        jobs = [one for one in self._users if one.waits_until <= self._now and one.part()]
+        emulated = sum(one.part() == "emulator" for one in jobs)
+        if self._batch is not None:
+            in_emulator = self._batch.part() == "emulator"
+            _spend(
+                self._batch, self._share(len(jobs) - emulated + (not in_emulator), emulated + in_emulator, in_emulator)
+            )
+        own, shared = (self._share(len(jobs) - emulated, emulated, one) for one in (False, True))
+        for one in jobs:
+            _spend(one, shared if one.part() == "emulator" else own)
+
+    def _share(self, others: int, emulated: int, in_emulator: bool) -> float:  # noqa: FBT001 - one of two
+        """Return what a job gets of a step: the interpreter lock lets one of the emulator's threads run."""
+        each = min(self._cores / max(others + bool(emulated), 1), 1.0) * STEP
+        return each / emulated if in_emulator and emulated else each
 
     def _finish(self, ran: Ran) -> None:
         end = self._now + STEP

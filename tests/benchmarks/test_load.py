@@ -38,7 +38,7 @@ def test_a_short_load_runs_without_errors_and_leaves_clean_tables(deployed: Stac
         machine=figures.machine(),
         alone=figures.phase(samples, 2),
         load=figures.phase(samples, 2),
-        emulated=timings.emulated_projection(deployed),
+        emulated_projection=timings.emulated_projection(deployed),
         cpu=cpu,
     )
     assert min(cpu.create_ms, cpu.update_ms, cpu.query_ms, cpu.projection.per_commit_ms) > 0
