@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-WIDTH, PANEL, LEFT, RIGHT, TOP, BOTTOM = 760, 220, 64, 16, 40, 36
+WIDTH, PANEL, LEFT, RIGHT, TOP, BOTTOM = 760, 220, 84, 36, 40, 36
 _STYLE = """
 text{font:12px system-ui,sans-serif;fill:#24292f}.title{font-weight:600;font-size:13px}
 .grid{stroke:#d0d7de;stroke-width:1}.line{fill:none;stroke-width:1.8;stroke-linejoin:round}
@@ -34,12 +34,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """A diagram: its title says what the values are, in which unit. On a log scale, values are above zero."""
+    """A diagram: its title says what the values are, in which unit. On a log scale, all are above zero."""
 
     title: str
     series: Sequence[Series]
     x_title: str = "seconds"
     log: bool = False
+    log_x: bool = False
 
 
 def svg(panels: Sequence[Panel], description: str) -> str:
@@ -62,17 +63,21 @@ class _Axis:
         self._start, self._end = pixels
         self._log = log
         if log:
-            self.low, self.high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)) + 1e-9)
-            self.ticks = [float(10**power) for power in range(self.low, self.high + 1)]
+            powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)) - 1e-9) + 1)
+            self.ticks = [10.0**power for power in powers]
         else:
             step = _nice(max([*values, 1e-9]) / _TICKS)
-            self.low, self.high = 0, math.ceil(max([*values, 1e-9]) / step) * step  # type: ignore[assignment]
-            self.ticks = [step * n for n in range(round(self.high / step) + 1)]
+            self.ticks = [step * n for n in range(math.ceil(max([*values, 1e-9]) / step) + 1)]
+        self.low, self.high = self._place(self.ticks[0]), self._place(self.ticks[-1])
 
     def __call__(self, value: float) -> float:
         """Return where a value lies."""
-        place = math.log10(value) if self._log else value
-        return round(self._start + (place - self.low) / ((self.high - self.low) or 1) * (self._end - self._start), 1)
+        return round(
+            self._start + (self._place(value) - self.low) / ((self.high - self.low) or 1) * (self._end - self._start), 1
+        )
+
+    def _place(self, value: float) -> float:
+        return math.log10(value) if self._log else value
 
 
 def _nice(step: float) -> float:
@@ -83,7 +88,7 @@ def _nice(step: float) -> float:
 
 def _panel(panel: Panel, top: float) -> Iterator[str]:
     points = [point for one in panel.series for point in one.points]
-    x = _Axis([0.0, *(x for x, _ in points)], (LEFT, WIDTH - RIGHT))
+    x = _Axis([x for x, _ in points] or [1.0], (LEFT, WIDTH - RIGHT), log=panel.log_x)
     y = _Axis([value for _, value in points] or [1.0], (top + PANEL, top), log=panel.log)
     yield f'<text class="title" x="{LEFT}" y="{top - 22}">{escape(panel.title)}</text>'
     yield from _legend(panel.series, top - 8)

@@ -112,6 +112,8 @@ def markdown(samples: Samples, measured: Measured, checked: str) -> str:
         "The lag is from an append's answer to the first answer of `GET /users/{id}` that shows its version, without",
         "`min_version`: it holds the latency of that request.",
         "",
+        "Queries look slower than commands: they print no log line, and the emulator waits up to 50 ms for one.",
+        "",
         "![Throughput, latency and lag over time](load.svg)",
         "",
         "## What the time goes into",

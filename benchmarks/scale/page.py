@@ -247,6 +247,7 @@ def chart(found: Found) -> str:
             [Series(name, [(one.rate, one.dollars[name]) for one in sized]) for name in biggest],
             "commands a second",
             log=True,
+            log_x=True,
         ),
     ]
     return svg(panels, "Where the deployed shape breaks first, and what it costs")
