@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold.dynamodb import DynamoDBRowStore
+from eventfold.dynamodb import DynamoDBControlStore, DynamoDBRowStore, DynamoDBTallyStore
+from eventfold.dynamodb.keys import DynamoDBKeyListing
 from eventfold.memory import MemoryRowStore
 from eventfold.projections import Row, RowConflictError
+from eventfold.stored_keys import StoredKey
+from eventfold.tallies import Checkpoint
 from tests.conftest import READ_MODELS_TABLE
 
 if TYPE_CHECKING:
@@ -95,3 +98,23 @@ class TestDynamoDBLocal(RowStoreContract):
     @pytest.fixture
     def rows(self, local_client: DynamoDBClient, local_tables: tuple[str, str]) -> RowStore:
         return DynamoDBRowStore(local_client, local_tables[1])
+
+
+def test_keys_are_listed_whatever_is_in_them(moto_client: DynamoDBClient) -> None:
+    rows = DynamoDBRowStore(moto_client, READ_MODELS_TABLE)
+    tallies = DynamoDBTallyStore(moto_client, READ_MODELS_TABLE)
+    stream = "thing-a#b@c!d\ne"
+    rows.put("p", Row(stream, 1, "{}"), replaces=0)
+    rows.put("p.2", Row(stream, 1, "{}"), replaces=0)
+    tallies.add("t", {"a#b": {"n": 1}}, Checkpoint(stream, 1), replaces=0)
+    tallies.add("t.2", {"day": {"n": 1}}, Checkpoint(stream, 1), replaces=0)
+    DynamoDBControlStore(moto_client, READ_MODELS_TABLE).hold("p", "me", 1)
+    listing = DynamoDBKeyListing(moto_client, READ_MODELS_TABLE, ["t"])
+    assert sorted(key for page in listing.keys(0, 1) for key in page) == [
+        StoredKey("p", "row", stream),
+        StoredKey("p.2", "row", stream),
+        StoredKey("t", "checkpoint", stream),
+        StoredKey("t", "counter", "a#b"),
+        StoredKey("t.2", "checkpoint", stream),
+        StoredKey("t.2", "counter", "day"),
+    ]

@@ -79,6 +79,14 @@ class MemoryEventStore:
                 items = tuple(item for key, item in self._sorted(stream) if (stream, key) > behind)
                 yield ScanPage(items, 0)
 
+    def items(self, stream: str) -> Iterator[Item]:
+        """See `ScannableStore.items`."""
+        return (item for _, item in self._sorted(stream))
+
+    def begun(self, streams: Sequence[str]) -> set[str]:
+        """See `ScannableStore.begun`."""
+        return {stream for stream in streams if 1 in self._streams.get(stream, {})}
+
     def _sorted(self, stream: str) -> list[tuple[float, Item]]:
         check_stream_name(stream)
         with self._lock:

@@ -162,6 +162,11 @@ class RowTarget[R: BaseModel, E: Event]:
         del folded
         return {}
 
+    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
+        """See `VerifiedTarget.shrinking`."""
+        del events
+        return set()
+
     def totals(self, counted: Counts) -> Counts:
         """See `RebuildTarget.totals`."""
         del counted

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from eventfold.commit import Commit, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,18 @@ class ScannableStore(Protocol):
         Raises:
             StoreUnavailableError: throttled or out of reach; go on behind the last item's place.
         """
+        ...
+
+    def items(self, stream: str) -> Iterator[Scanned]:
+        """Yield all that lies in one stream, in order, read consistently; no more than a page is held.
+
+        Raises:
+            StoreUnavailableError: throttled or out of reach.
+        """
+        ...
+
+    def begun(self, streams: Sequence[str]) -> set[str]:
+        """Return which of these streams have version 1, read consistently. One request for each 100."""
         ...
 
 

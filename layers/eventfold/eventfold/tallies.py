@@ -165,6 +165,11 @@ class TallyTarget[E: Event]:
             add_counts(total, counts)
         return total
 
+    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
+        """See `VerifiedTarget.shrinking`."""
+        added = (one for event in events for one in self._tally.count(event))
+        return {(row, counter) for row, counter, amount in added if amount < 0}
+
     def totals(self, counted: Counts) -> Counts:
         """See `RebuildTarget.totals`."""
         return self._store.totals(self.name, list(counted))

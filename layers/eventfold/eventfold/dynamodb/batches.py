@@ -11,7 +11,7 @@ from eventfold.dynamodb.client import passing_errors_named
 from eventfold.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -25,11 +25,21 @@ def get_items(client: DynamoDBClient, table: str, keys: Sequence[str]) -> Iterat
     Raises:
         StoreUnavailableError: throttled, after backing off as DynamoDB asks for.
     """
+    return get_by_keys(client, table, ({"key": {"S": key}} for key in keys))
+
+
+def get_by_keys(
+    client: DynamoDBClient, table: str, keys: Iterable[Mapping[str, Any]], only: Sequence[str] = ()
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the items that exist under these whole keys, as `get_items` does; of `only` some attributes, if told."""
+    names = {f"#{name}": name for name in only}
+    part = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if only else {}
     for some in batched(keys, MAX_BATCH_GET, strict=False):
-        wanted: Any = [{"key": {"S": key}} for key in some]
+        wanted: Any = list(some)
         for attempt in range(_ROUNDS):
+            request: Any = {table: {"Keys": wanted, "ConsistentRead": True, **part}}
             with passing_errors_named():
-                answer = client.batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
+                answer = client.batch_get_item(RequestItems=request)
             yield from answer["Responses"].get(table, [])
             left = answer.get("UnprocessedKeys", {}).get(table)
             wanted = left["Keys"] if left else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
+from eventfold.dynamodb.batches import get_by_keys
 from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.errors import BrokenStreamError, VersionConflictError
 from eventfold.items import commit_to_item, item_to_commit_or_snapshot, read_whole, snapshot_to_item
@@ -14,7 +15,7 @@ from eventfold.scanning import Place, Scanned, ScanPage, Unreadable
 from eventfold.store import Item, already_appended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, ScanInputTypeDef
@@ -110,8 +111,20 @@ class DynamoDBEventStore:
                 return
             scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
+    def items(self, stream: str) -> Iterator[Scanned]:
+        """See `ScannableStore.items`."""
+        return map(_scanned, self._stored(self._all_of(stream, consistent=True)))
+
+    def begun(self, streams: Sequence[str]) -> set[str]:
+        """See `ScannableStore.begun`. Each costs what a read of its first commit costs: only its key is sent."""
+        keys = [{"stream": {"S": stream}, "version": {"N": "1"}} for stream in streams]
+        return {item["stream"]["S"] for item in get_by_keys(self._client, self._table, keys, ("stream",))}
+
     def _query(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:
         check_stream_name(stream)
+        return self._all_of(stream, consistent=consistent)
+
+    def _all_of(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:
         return {
             "TableName": self._table,
             "KeyConditionExpression": "#stream = :stream",
@@ -121,12 +134,14 @@ class DynamoDBEventStore:
         }
 
     def _pages(self, query: QueryInputTypeDef) -> Iterator[Item]:
+        return map(item_to_commit_or_snapshot, self._stored(query))
+
+    def _stored(self, query: QueryInputTypeDef) -> Iterator[Mapping[str, Any]]:
         """Follow every page: a page ends at 1 MB, and a stream does not."""
         while True:
             with passing_errors_named():
                 page = self._client.query(**query)
-            for item in page["Items"]:
-                yield item_to_commit_or_snapshot(item)
+            yield from page["Items"]
             if "LastEvaluatedKey" not in page:
                 return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]

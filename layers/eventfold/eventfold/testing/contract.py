@@ -239,3 +239,16 @@ class ScanContract:
         for n, item in enumerate(whole):
             rest = [item for page in store.scan(0, 1, after=place_of(item)) for item in page.items]
             assert rest == whole[n + 1 :]
+
+    def test_a_stream_s_items_are_all_that_lies_in_it(self, store: StoreWithScan) -> None:
+        for stream, items in self.streams(store).items():
+            assert list(store.items(stream)) == items
+        assert list(store.items("thing-none")) == []
+
+    def test_the_streams_that_have_begun_are_told_from_others(self, store: StoreWithScan) -> None:
+        streams = [f"thing-{n}" for n in range(130)]
+        for stream in streams[::2]:
+            store.append(commit(stream, 1), after=Head(stream, 0))
+        store.save_snapshot(Snapshot("thing-1", 1, "s1", "{}", AT))
+        assert store.begun(streams) == set(streams[::2])
+        assert store.begun([]) == set()

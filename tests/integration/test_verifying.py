@@ -1,0 +1,367 @@
+"""Verification: each fault is planted and found with its stream and place; nothing else is ever found."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventfold import Commit, Head, ProjectionRunner, RowTarget, Snapshot, Tally, TallyTarget
+from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore, DynamoDBTallyStore
+from eventfold.dynamodb.keys import DynamoDBKeyListing
+from eventfold.findings import Finding
+from eventfold.items import commit_to_item, snapshot_to_item
+from eventfold.memory import MemoryParkedStore
+from eventfold.recounting import Recount
+from eventfold.snapshots import take_snapshot
+from eventfold.sources import StoppedError
+from eventfold.store import end_of
+from eventfold.stream_checks import MAX_FINDINGS
+from eventfold.verifying import SegmentVerification, Verified
+from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
+from tests.domain import COUNTER, TOTALS, Added, Closed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from eventfold.events import StoredEvent
+    from eventfold.tallies import Counts
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ADDED: Tally[Added | Closed] = Tally("added", "counter", COUNTER.codec, lambda one: [("all", "events", 1)])
+DECIDERS = {COUNTER.category: COUNTER}
+SEGMENTS = 2
+NOT_COUNTED = Finding("", None, "can't be recounted: of 1 streams it has seen, events can't be replayed", "added")
+
+
+@dataclass
+class World:
+    """An event table, its rows and its counters, and what a verification of them finds."""
+
+    client: DynamoDBClient
+    events: str
+    read_models: str
+    sleep: Callable[[float], None] = lambda _: None
+    verified: Verified = field(default_factory=Verified)
+
+    def __post_init__(self) -> None:
+        self.store = DynamoDBEventStore(self.client, self.events)
+        self.rows = RowTarget(TOTALS, DynamoDBRowStore(self.client, self.read_models))
+        self.tally = TallyTarget(ADDED, DynamoDBTallyStore(self.client, self.read_models))
+        self.keys = DynamoDBKeyListing(self.client, self.read_models, [ADDED.name])
+        self.runner = ProjectionRunner(self.store, MemoryParkedStore(), writers=1)
+
+    def append(self, id_: str, *amounts: int, fed: bool = True) -> Commit:
+        """Append one commit; let the projections see it unless told."""
+        head = end_of(self.store, f"counter-{id_}")
+        stored = tuple(COUNTER.codec.encode(Added(amount=amount)) for amount in amounts)
+        commit = Commit(head.stream, head.version + 1, stored, f"{id_}/{head.version}", AT, digest="d")
+        self.store.append(commit, after=head)
+        if fed:
+            self.runner.run(self.rows, [commit])
+            self.runner.run(self.tally, [commit])
+        return commit
+
+    def overwrite(self, item: Any) -> None:
+        self.client.put_item(TableName=self.events, Item=item)
+
+    def change_row(self, stream: str, **changes: Any) -> None:
+        key = {"key": {"S": f"totals#{stream}"}}
+        item = self.client.get_item(TableName=self.read_models, Key=key)["Item"]
+        self.client.put_item(TableName=self.read_models, Item={**item, **changes})
+
+    def segment(self, segment: int, recount: Recount) -> list[Finding]:
+        targets = (self.rows, self.tally)
+        run = SegmentVerification(self.store, DECIDERS, targets, segment, SEGMENTS, tries=3, sleep=self.sleep)
+        found = list(run.findings())
+        for check in run.checks:
+            found += check.orphans(self.keys, self.store, segment, SEGMENTS)
+        one = run.checks[1].recount
+        recount.add(one.counts, one.shrinking, one.uncounted)
+        self.verified += run.verified
+        return found
+
+    def totals(self) -> Counts:
+        return self.tally.totals({"all": {}})
+
+    def findings(self) -> set[Finding]:
+        """Verify everything, as its callers do."""
+        self.verified = Verified()
+        recount = Recount()
+        before = self.totals()
+        found = [one for segment in range(SEGMENTS) for one in self.segment(segment, recount)]
+        found += recount.differing(before, self.totals(), "added")
+        assert len(found) == len(set(found))
+        return set(found)
+
+
+@pytest.fixture
+def world(moto_client: DynamoDBClient) -> World:
+    """Three whole streams with snapshots, rows and counters."""
+    world = World(moto_client, EVENTS_TABLE, READ_MODELS_TABLE)
+    for id_ in ("1", "2", "3"):
+        for amounts in ((1, 2), (3,), (4, 5, 6), (7,)):
+            world.append(id_, *amounts)
+        assert take_snapshot(world.store, COUNTER, f"counter-{id_}", 7)
+        world.append(id_, 8)
+    return world
+
+
+def test_a_clean_table_gives_nothing(world: World) -> None:
+    assert world.findings() == set()
+    assert world.verified == Verified(streams=3, events=24, snapshots=3)
+
+
+def test_a_missing_commit(world: World) -> None:
+    world.client.delete_item(TableName=EVENTS_TABLE, Key={"stream": {"S": "counter-2"}, "version": {"N": "4"}})
+    assert world.findings() == {Finding("counter-2", 4, "missing, up to version 6", "events"), NOT_COUNTED}
+
+
+def test_a_missing_first_commit(world: World) -> None:
+    world.client.delete_item(TableName=EVENTS_TABLE, Key={"stream": {"S": "counter-2"}, "version": {"N": "1"}})
+    assert world.findings() == {Finding("counter-2", 1, "missing, up to version 2", "events"), NOT_COUNTED}
+
+
+def lost_counts(stored: int, counted: int) -> set[Finding]:
+    return {Finding("", None, f"counter events of all is {stored}, and by the events {counted}", "added")}
+
+
+def test_an_overlap(world: World) -> None:
+    one = COUNTER.codec.encode(Added(amount=1))
+    world.overwrite(commit_to_item(Commit("counter-2", 5, (one,), "other", AT)))
+    (found,) = {one for one in world.findings() if one.where == "events"}
+    assert (found.stream, found.version) == ("counter-2", 5)
+    assert found.what == "the commit overlaps the one before, which ends at version 6"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"type": "Renamed", "v": 7, "data": {"name": "secret"}}, {"type": "Added", "v": 1, "data": {"amount": "secret"}}],
+)
+def test_an_event_that_does_not_decode(world: World, bad: StoredEvent) -> None:
+    good = COUNTER.codec.encode(Added(amount=5))
+    world.overwrite(commit_to_item(Commit("counter-3", 4, (good, bad, good), "c", AT, digest="d")))
+    (found,) = {one for one in world.findings() if one.where == "events"}
+    assert (found.stream, found.version) == ("counter-3", 5)
+    assert bad["type"] in found.what
+    assert "secret" not in str(found)
+
+
+def test_an_unreadable_item(world: World) -> None:
+    item = commit_to_item(Commit("counter-3", 4, (COUNTER.codec.encode(Closed()),) * 3, "c", AT))
+    world.overwrite({**item, "events": {"S": '[{"secret'}})
+    (found,) = {one for one in world.findings() if one.where == "events"}
+    assert (found.stream, found.version) == ("counter-3", 4)
+    assert "not a commit or snapshot" in found.what
+    assert "secret" not in str(found)
+
+
+def test_an_unreadable_snapshot_does_not_spoil_what_follows(world: World) -> None:
+    (snapshot,) = [one for one in world.store.items("counter-1") if isinstance(one, Snapshot)]
+    item = snapshot_to_item(snapshot)
+    del item["at"]
+    world.overwrite(item)
+    (found,) = world.findings()
+    assert (found.stream, found.version, found.where) == ("counter-1", 7, "snapshot")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"state": {"S": '{"total": 29}'}}, "its state is not what the replay gives"),
+        ({"state": {"S": '{"total": "x"}'}}, "its state can't be read, though it says that it has the present schema"),
+        ({"refs": {"S": '[["1/0", 2, "d"]]'}}, "the commits that it remembers for idempotency are not those before it"),
+        ({"version": {"N": "5.5"}}, "lies behind no commit that ends there, but behind version 6"),
+    ],
+)
+def test_a_wrong_snapshot(world: World, changes: Any, what: str) -> None:
+    (snapshot,) = [one for one in world.store.items("counter-1") if isinstance(one, Snapshot)]
+    world.overwrite({**snapshot_to_item(snapshot), **changes})
+    (found,) = world.findings()
+    version = 5 if "version" in changes else 7
+    assert found == Finding("counter-1", version, what, "snapshot")
+
+
+def test_a_snapshot_of_another_schema_is_counted_and_no_fault(world: World) -> None:
+    (snapshot,) = [one for one in world.store.items("counter-1") if isinstance(one, Snapshot)]
+    world.overwrite({**snapshot_to_item(snapshot), "schema": {"S": "old"}, "state": {"S": "{}"}})
+    assert world.findings() == set()
+    assert world.verified.other_schemas == 1
+
+
+def test_a_wrong_row(world: World) -> None:
+    world.change_row("counter-1", row={"S": '{"total":35}'})
+    world.change_row("counter-2", sort={"S": "000000037\0counter-2"})
+    what = "is not what its events make"
+    assert world.findings() == {Finding(f"counter-{id_}", 8, what, "totals") for id_ in ("1", "2")}
+
+
+def test_a_row_that_is_no_row(world: World) -> None:
+    world.change_row("counter-1", version={"S": "x"})
+    assert world.findings() == {Finding("counter-1", None, "can't be read: KeyError", "totals")}
+
+
+def test_a_row_that_is_behind_and_one_ahead(world: World) -> None:
+    world.change_row("counter-1", version={"N": "7"}, row={"S": '{"total":28}'}, sort={"S": "000000028\0counter-1"})
+    world.change_row("counter-2", version={"N": "9"})
+    assert world.findings() == {
+        Finding("counter-1", 7, "is behind: its stream is at version 8 at least", "totals"),
+        Finding("counter-2", 9, "its stream ends at version 8", "totals"),
+    }
+
+
+def test_a_row_that_is_behind_and_wrong_is_both(world: World) -> None:
+    world.change_row("counter-1", version={"N": "7"})
+    assert {one.what for one in world.findings()} == {
+        "is behind: its stream is at version 8 at least",
+        "is not what its events make",
+    }
+
+
+def test_a_missing_row_and_a_missing_checkpoint(world: World) -> None:
+    for key in ("totals#counter-3", "added@counter-3"):
+        world.client.delete_item(TableName=READ_MODELS_TABLE, Key={"key": {"S": key}})
+    missing = {Finding("counter-3", None, "is missing", where) for where in ("totals", "added")}
+    assert world.findings() == missing | lost_counts(24, 16)
+
+
+def test_orphans(world: World) -> None:
+    for key in ("totals#counter-9", "added@counter-9", "totals#other-1"):
+        item: Any = {"key": {"S": key}, "version": {"N": "1"}}
+        world.client.put_item(TableName=READ_MODELS_TABLE, Item=item)
+    assert world.findings() == {
+        Finding("counter-9", None, "is stored, though there is no such stream", "totals"),
+        Finding("counter-9", None, "is stored, though there is no such stream", "added"),
+        Finding("other-1", None, "is stored, though the read model does not follow this stream", "totals"),
+    }
+
+
+def test_a_wrong_counter(world: World) -> None:
+    item: Any = {"key": {"S": "added#all#0"}, "events": {"N": "1"}}
+    before = world.totals()["all"]["events"]
+    world.client.put_item(TableName=READ_MODELS_TABLE, Item=item)
+    stored = world.totals()["all"]["events"]
+    assert stored != before
+    assert world.findings() == lost_counts(stored, 24)
+
+
+def test_a_stream_of_an_aggregate_that_the_code_does_not_have(world: World) -> None:
+    one: StoredEvent = {"type": "Opened", "v": 1, "data": {}}
+    world.store.append(Commit("account-1", 1, (one,), "a", AT), after=Head("account-1", 0))
+    assert world.findings() == {Finding("account-1", None, "the code has no aggregate of this category", "events")}
+
+
+def test_a_name_that_is_no_stream_s(world: World) -> None:
+    world.overwrite({"stream": {"S": "nonsense"}, "version": {"N": "1"}})
+    world.overwrite({"stream": {"S": "counter-"}, "version": {"N": "1"}})
+    assert {one.stream for one in world.findings()} == {"nonsense", "counter-"}
+
+
+def test_a_stream_that_is_broken_at_every_event_is_listed_in_part(world: World) -> None:
+    bad: StoredEvent = {"type": "Added", "v": 9, "data": {}}
+    for n in range(40):
+        world.overwrite(commit_to_item(Commit("counter-4", n + 1, (bad,), f"c{n}", AT)))
+    found = [one for one in world.findings() if one.stream == "counter-4"]
+    assert len(found) == MAX_FINDINGS + 1
+    assert Finding("counter-4", None, "more is wrong than is listed", "events") in found
+
+
+def test_a_projection_that_raises_is_a_finding_of_its_read_model(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.rows, "fold", refuse)
+    assert {(one.stream, one.where) for one in world.findings()} == {(f"counter-{n}", "totals") for n in (1, 2, 3)}
+
+
+def test_what_a_scan_only_seems_to_lack_is_no_finding(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = DynamoDBEventStore.scan
+
+    def halved(store: DynamoDBEventStore, segment: int, segments: int, **more: Any) -> Any:
+        for page in scan(store, segment, segments, **more):
+            yield type(page)(page.items[::2], page.read_units)
+
+    monkeypatch.setattr(DynamoDBEventStore, "scan", halved)
+    assert world.findings() == set()
+    assert world.verified.events == 24
+
+
+def test_a_stream_in_two_parts_is_counted_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = DynamoDBEventStore.scan
+
+    def cut(store: DynamoDBEventStore, segment: int, segments: int, **more: Any) -> Any:
+        items = [item for n in range(segments) for page in scan(store, n, segments, **more) for item in page.items]
+        yield type(next(scan(store, 0, 1)))(tuple(one for one in items if (one.version > 3) == (segment > 0)), 1)
+
+    monkeypatch.setattr(DynamoDBEventStore, "scan", cut)
+    assert world.findings() == set()
+
+
+def test_it_stops_when_told(world: World) -> None:
+    run = SegmentVerification(world.store, DECIDERS, (), 0, 1, stop=lambda: True)
+    with pytest.raises(StoppedError):
+        list(run.findings())
+
+
+@pytest.mark.parametrize(
+    ("before", "counted", "after", "shrinking", "found"),
+    [
+        (5, 5, 5, set(), 0),
+        (5, 6, 7, set(), 0),
+        (5, 4, 7, set(), 1),
+        (5, 8, 7, set(), 1),
+        (5, 8, 7, {("row", "n")}, 0),
+        (5, 8, 5, {("row", "n")}, 1),
+        (5, 0, 5, set(), 1),
+    ],
+)
+def test_a_counter_lies_between_its_readings(
+    before: int, counted: int, after: int, shrinking: set[tuple[str, str]], found: int
+) -> None:
+    one, two, three = ({"row": {"n": amount}} if amount else {} for amount in (before, counted, after))
+    assert len(list(Recount(two, shrinking).differing(one, three, "t"))) == found
+
+
+def test_a_tally_says_which_counters_shrink() -> None:
+    tally: Tally[Any] = Tally("t", "counter", COUNTER.codec, lambda _: [("all", "open", -1), ("all", "ever", 1)])
+    commit = Commit("counter-1", 1, (COUNTER.codec.encode(Closed()),), "c", AT)
+    target = TallyTarget(tally, DynamoDBTallyStore(None, ""))  # type: ignore[arg-type] # not asked
+    assert target.shrinking(COUNTER.codec.recorded(commit)) == {("all", "open")}
+
+
+@pytest.mark.dynamodb_local
+def test_live_writes_are_no_findings(local_client: DynamoDBClient, local_tables: tuple[str, str]) -> None:
+    world = World(local_client, *local_tables, sleep=time.sleep)
+    for n in range(60):
+        world.append(str(n), 1, 2)
+    stopped = threading.Event()
+
+    def write(writer: int) -> int:
+        done = 0
+        mine = World(world.client, world.events, world.read_models)
+        while not stopped.is_set():
+            mine.append(f"{done % 20 * 3 + writer}", 1)
+            mine.append(f"new-{writer}-{done}", 1, 1)
+            take_snapshot(mine.store, COUNTER, f"counter-{done % 20 * 3 + writer}", 1)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(write, writer) for writer in range(3)]
+        try:
+            streams = []
+            for _ in range(8):
+                assert world.findings() == set()
+                streams.append(world.verified.streams)
+        finally:
+            stopped.set()
+        assert all(writer.result() > 0 for writer in writers)
+    assert streams[-1] > streams[0]
+    assert world.findings() == set()
