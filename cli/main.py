@@ -1,45 +1,47 @@
-"""`eventfold parked list|redrive`."""
+"""The operator's command line, put together: `eventfold GROUP VERB`."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from typing import Annotated
+import signal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 from rich.markup import escape
 
-from app.redrive import UnknownProjectionError, check_projection, parked_streams
-from app.redrive import redrive as redrive_parked
+from app.redrive import UnknownProjectionError
+from cli.options import aside
+from cli.parallel import WorkerKilledError
+from cli.parked import parked
 from cli.projections import projections
-from cli.target import Flags, NoStackError, connect
-from eventfold.errors import RebuildRefusedError, StoreUnavailableError
+from cli.target import Flags, NoStackError
+from cli.whole import verify
+from eventfold.errors import EventfoldError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 EXPECTED = (
     NoStackError,
     UnknownProjectionError,
-    RebuildRefusedError,
-    StoreUnavailableError,
+    WorkerKilledError,
+    EventfoldError,
     BotoCoreError,
     ClientError,
 )
 """What goes wrong without being a fault of the program: a message, and no traceback."""
 
+INTERRUPTED = 130
+"""What a program that Ctrl-C has ended leaves as its exit code: 128 and the signal's number."""
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    help="Look after an eventfold stack: the local one, or one on AWS.",
+    help="Look after an eventfold stack: the local one, or one on AWS. Exit codes: 0 fine, 1 found something, 2 error.",
 )
-parked = typer.Typer(no_args_is_help=True, help="Streams that a projection can't go on with.")
 app.add_typer(parked, name="parked")
 app.add_typer(projections, name="projection")
-
-console = Console(soft_wrap=True, highlight=False, emoji=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Projection = Annotated[str | None, typer.Option(help="Only this projection's.")]
+app.command("verify")(verify)
 
 
 @app.callback()
@@ -53,57 +55,22 @@ def stack(
     context.obj = Flags(stack, profile, region)
 
 
-@parked.command("list")
-def list_parked(context: typer.Context, *, projection: Projection = None, as_json: AsJson = False) -> None:
-    """Show what is parked, and why. Exit code 1 if anything is.
-
-    Example: eventfold parked list --json
-    """
-    connect(context.obj)
-    found = parked_streams(projection)
-    if not found:
-        check_projection(projection)
-    if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(one) | {"since": one.since.isoformat()} for one in found]))
-    elif found:
-        for one in found:
-            since = one.since.isoformat(sep=" ", timespec="seconds")
-            where = f"[bold]{escape(one.projection)} {escape(one.stream)}[/] at version {one.version}"
-            console.print(f"{where}, since {since}, attempts: {one.attempts}")
-            console.print(f"  {escape(one.reason)}")
-    else:
-        console.print("[green]Nothing is parked.[/]")
-    raise typer.Exit(1 if found else 0)
-
-
-@parked.command("redrive")
-def redrive(
-    context: typer.Context,
-    *,
-    projection: Projection = None,
-    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Replay what is parked from the event table. Exit code 1 if anything stays parked.
-
-    Example: eventfold parked redrive --stream user-42
-    """
-    connect(context.obj)
-    done = redrive_parked(projection, stream, report=lambda *_: None)  # stdout is the answer's, not a log's
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(done)))
-    else:
-        console.print(f"{done.redriven} redriven, {done.parked} still parked.")
-    raise typer.Exit(1 if done.parked else 0)
-
-
 def main() -> None:
     """Run the command line; what is expected to go wrong is a message and exit code 2."""
+    before = signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
     except EXPECTED as error:
-        Console(stderr=True, soft_wrap=True, highlight=False, emoji=False).print(f"[red]✗[/] {escape(str(error))}")
+        aside().print(f"[red]✗[/] {escape(str(error))}")
         raise SystemExit(2) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    """End cleanly, with everything that a `finally` does; a second Ctrl-C does not cut that short."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise SystemExit(INTERRUPTED)
 
 
 if __name__ == "__main__":

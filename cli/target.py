@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 LOCAL_STACK = "eventfold-local"
 LOCAL_REGION = "us-east-1"
 API_URL = Path(".local/api-url")
+"""Where `make run` leaves the address, in the project's folder."""
+
+PROJECT_FILE = "pyproject.toml"
+"""What marks the project's folder: the search for the address ends there."""
+
 STATE_MACHINE: list[str] = []
 """The state machine that rebuilds read models, where the stack is one on AWS."""
 
@@ -32,7 +37,6 @@ class Flags:
     stack: str | None
     profile: str | None
     region: str | None
-    api_url: Path = API_URL
 
 
 def connect(flags: Flags) -> None:
@@ -43,7 +47,7 @@ def connect(flags: Flags) -> None:
     """
     endpoint = None
     if flags.stack is flags.profile is flags.region is None:
-        endpoint = _local_endpoint(flags.api_url)
+        endpoint = _local_endpoint()
         # The emulator's credentials, which open nothing else.
         boto3.setup_default_session(aws_access_key_id="test", aws_secret_access_key="test", region_name=LOCAL_REGION)
     else:
@@ -67,10 +71,14 @@ def connect(flags: Flags) -> None:
         raise NoStackError(f"The stack {stack!r} has no output {missing}. Is it an eventfold stack?") from None
 
 
-def _local_endpoint(api_url: Path) -> str:
-    if not api_url.is_file():
-        raise NoStackError("The local stack does not run. Start it with `make run`, or name one on AWS with --stack.")
-    return api_url.read_text().partition("/_aws/")[0].strip()
+def _local_endpoint() -> str:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / API_URL).is_file():
+            return (folder / API_URL).read_text().partition("/_aws/")[0].strip()
+        if (folder / PROJECT_FILE).is_file():
+            break
+    raise NoStackError("The local stack does not run. Start it with `make run`, or name one on AWS with --stack.")
 
 
 def _outputs(stack: str, endpoint: str | None) -> dict[str, str]:

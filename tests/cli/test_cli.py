@@ -17,6 +17,7 @@ from app import wiring
 from app.settings import settings
 from app.users import UserCreated
 from cli import main as cli
+from cli import parked as parked_verbs
 from eventfold.errors import StoreUnavailableError
 from tests.cli.conftest import OUTPUTS, STOPPED
 
@@ -190,7 +191,7 @@ def test_the_local_stack_is_found_by_the_address_that_it_leaves(
     endpoint = "http://localhost:4566"
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local/api-url").write_text(f"{endpoint}/_aws/execute-api/abc\n")
-    monkeypatch.setattr(cli, "parked_streams", lambda _: [])
+    monkeypatch.setattr(parked_verbs, "parked_streams", lambda _: [])
     assert run("parked", "list").code == 0
     assert settings().aws_endpoint_url == endpoint
     assert settings().parked_table == "parked"

@@ -13,6 +13,7 @@ EventfoldError
 ├── UnreadableStreamError         what is stored can't be understood
 │   ├── UnknownEventError
 │   └── BrokenStreamError
+├── TransferError                 what is imported is malformed, or not what the table has
 ├── RebuildRefusedError           a read model's generations don't allow it now
 └── StoreUnavailableError         throttled or out of reach: safe to try again
 """
@@ -106,6 +107,10 @@ class UnknownEventError(UnreadableStreamError):
 
 class BrokenStreamError(UnreadableStreamError):
     """Versions are missing or overlap, or an item is not what its key says."""
+
+
+class TransferError(EventfoldError):
+    """An import can't go on. The message names the line, and the stream and version where it has come that far."""
 
 
 class RebuildRefusedError(EventfoldError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eventfold.events import Recorded
     from eventfold.scanning import ScannableStore
     from eventfold.store import EventStore
-    from eventfold.stored_keys import KeyListing
+    from eventfold.stored_keys import StoredKey
 
     class VerifiableStore(EventStore, ScannableStore, Protocol):
         """What a verification reads."""
@@ -141,16 +141,15 @@ class ReadModelCheck:
                 if there < end and left == 0:
                     yield self._late(stream, there, end)
 
-    def orphans(self, keys: KeyListing, store: ScannableStore, segment: int, segments: int) -> Iterator[Finding]:
-        """Find what is stored of streams that there are not, in one part of the read-model table."""
-        for page in keys.keys(segment, segments):
-            mine = {key.of for key in page if key.stored == self.target.name and key.kind != "counter"}
-            followed = {stream for stream in mine if self.target.follows(stream)}
-            for stream in sorted(mine - followed):
-                yield Finding(stream, None, "is stored, though the read model does not follow this stream", self._where)
-            for stream in sorted(followed - store.begun(sorted(followed))):
-                if next(store.items(stream), None) is None:
-                    yield Finding(stream, None, "is stored, though there is no such stream", self._where)
+    def orphans(self, page: Sequence[StoredKey], store: ScannableStore) -> Iterator[Finding]:
+        """Find what is stored of streams that there are not, among these keys of the read-model table."""
+        mine = {key.of for key in page if key.stored == self.target.name and key.kind != "counter"}
+        followed = {stream for stream in mine if self.target.follows(stream)}
+        for stream in sorted(mine - followed):
+            yield Finding(stream, None, "is stored, though the read model does not follow this stream", self._where)
+        for stream in sorted(followed - store.begun(sorted(followed))):
+            if next(store.items(stream), None) is None:
+                yield Finding(stream, None, "is stored, though there is no such stream", self._where)
 
     def _read(self, streams: Sequence[str]) -> tuple[Mapping[str, Mark], dict[str, Finding]]:
         """Read what is stored; where some of it makes no sense, stream by stream."""

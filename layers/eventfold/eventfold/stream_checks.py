@@ -49,6 +49,7 @@ class StreamCheck:
         self.version = 0
         self.first: int | None = None
         """Where its first commit starts; None while it has none."""
+        self.commits = 0
         self.events = 0
         self.snapshots = 0
         self.other_schemas = 0
@@ -87,6 +88,7 @@ class StreamCheck:
 
     def _commit(self, commit: Commit) -> None:
         self.first = self.first or commit.version
+        self.commits += 1
         self.events += len(commit.events)
         if not commit.events:
             self._break(commit.version, "the commit has no events")

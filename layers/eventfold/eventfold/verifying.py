@@ -33,6 +33,7 @@ class Verified:
     """What was read. `other_schemas` are the snapshots that are ignored because the state's schema has changed."""
 
     streams: int = 0
+    commits: int = 0
     events: int = 0
     snapshots: int = 0
     other_schemas: int = 0
@@ -41,6 +42,7 @@ class Verified:
         """Return what both have read."""
         return Verified(
             self.streams + other.streams,
+            self.commits + other.commits,
             self.events + other.events,
             self.snapshots + other.snapshots,
             self.other_schemas + other.other_schemas,
@@ -96,6 +98,7 @@ class SegmentVerification:
                     folds = {}  # A later part of a stream that was cut in two: the other part counts it.
             now = self.verified
             now.streams += 1
+            now.commits += check.commits
             now.events += check.events
             now.snapshots += check.snapshots
             now.other_schemas += check.other_schemas

@@ -1,0 +1,62 @@
+"""`eventfold parked list|redrive`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from app.redrive import check_projection, parked_streams
+from app.redrive import redrive as redrive_parked
+from cli.options import AsJson, console, print_json
+from cli.target import connect
+
+parked = typer.Typer(no_args_is_help=True, help="Streams that a projection can't go on with.")
+
+Projection = Annotated[str | None, typer.Option(help="Only this projection's.")]
+
+
+@parked.command("list")
+def list_parked(context: typer.Context, *, projection: Projection = None, as_json: AsJson = False) -> None:
+    """Show what is parked, and why. Exit code 1 if anything is.
+
+    Example: eventfold parked list --json
+    """
+    connect(context.obj)
+    found = parked_streams(projection)
+    if not found:
+        check_projection(projection)
+    if as_json:
+        print_json([dataclasses.asdict(one) | {"since": one.since.isoformat()} for one in found])
+    elif found:
+        for one in found:
+            since = one.since.isoformat(sep=" ", timespec="seconds")
+            where = f"[bold]{escape(one.projection)} {escape(one.stream)}[/] at version {one.version}"
+            console.print(f"{where}, since {since}, attempts: {one.attempts}")
+            console.print(f"  {escape(one.reason)}")
+    else:
+        console.print("[green]Nothing is parked.[/]")
+    raise typer.Exit(1 if found else 0)
+
+
+@parked.command("redrive")
+def redrive(
+    context: typer.Context,
+    *,
+    projection: Projection = None,
+    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay what is parked from the event table. Exit code 1 if anything stays parked.
+
+    Example: eventfold parked redrive --stream user-42
+    """
+    connect(context.obj)
+    done = redrive_parked(projection, stream, report=lambda *_: None)  # stdout is the answer's, not a log's
+    if as_json:
+        print_json(dataclasses.asdict(done))
+    else:
+        console.print(f"{done.redriven} redriven, {done.parked} still parked.")
+    raise typer.Exit(1 if done.parked else 0)

@@ -1,0 +1,129 @@
+"""Running a verification from this machine: segments in processes, findings as they come, a count of what was read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.rebuilds import TABLE, items_in
+from app.verification import (
+    Outcome,
+    Segment,
+    check_events,
+    check_keys,
+    counted,
+    differing,
+    shown_names,
+    totals,
+)
+from cli.parallel import Line, in_parallel
+from eventfold.findings import Finding
+from eventfold.verifying import Verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+    from eventfold.tallies import Counts
+
+_WAIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a verification is run from here: `connect` is called once in each process, `rate` is theirs together."""
+
+    connect: Callable[[], None]
+    segments: int
+    workers: int
+    rate: float | None
+
+
+def run_verification(plan: Plan, found: Callable[[Finding], None], console: Console) -> Verified:
+    """Verify everything, telling `found` of each finding; return what was read.
+
+    Counters that disagree with the recount are counted once more before they are findings: they moved meanwhile.
+    """
+    jobs = [Segment(shown_names(), n, plan.segments, _share(plan)) for n in range(plan.segments)]
+    with console.status("Looking for rows without a stream ..."):
+        stored = {one for some in in_parallel(plan.connect, plan.workers, _keys, jobs, found) for one in some}
+    outcome, wrong = _recounted(plan, jobs, stored, found, console)
+    if wrong:
+        console.print("Counters differ; counting again ...")
+        time.sleep(_WAIT_SECONDS)
+        tallies = tuple(sorted({one.where for one in wrong}))
+        again = [replace(job, names=tallies) for job in jobs]
+        _, wrong = _recounted(plan, again, stored, lambda _: None, console)
+    for finding in wrong:
+        found(finding)
+    return outcome.verified
+
+
+def _recounted(
+    plan: Plan,
+    jobs: Sequence[Segment],
+    stored: set[tuple[str, str]],
+    found: Callable[[Finding], None],
+    console: Console,
+) -> tuple[Outcome, list[Finding]]:
+    names = jobs[0].names
+    before = totals(names, stored)
+    with Bar(found, console) as bar:
+        outcomes = in_parallel(plan.connect, plan.workers, _events, jobs, bar.hear)
+    outcome = Outcome()
+    for one in outcomes:
+        outcome.add(one)
+    after: dict[str, Counts] = totals(names, stored | counted(outcome))
+    return outcome, list(differing(outcome, before, after))
+
+
+class Bar:
+    """Shows what all segments have read, and passes findings on."""
+
+    def __init__(self, found: Callable[[Finding], None], console: Console) -> None:
+        self._found = found
+        self._segments: dict[int, Verified] = {}
+        columns = (TextColumn("Verifying"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True)
+        self._task = self._bar.add_task("", total=items_in(TABLE) or None, said="")
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def hear(self, told: Finding | tuple[int, Verified]) -> None:
+        """Take what a worker tells."""
+        if isinstance(told, Finding):
+            self._found(told)
+            return
+        segment, verified = told
+        self._segments[segment] = verified
+        total = sum(self._segments.values(), Verified())
+        rate = total.events / max(time.monotonic() - self._started, 0.001)
+        said = f"{total.streams:,} streams, {total.events:,} events, {rate:,.0f} a second"
+        self._bar.update(self._task, completed=total.commits + total.snapshots, said=said)
+
+
+def _share(plan: Plan) -> float | None:
+    return plan.rate / min(plan.workers, plan.segments) if plan.rate else None
+
+
+def _keys(line: Line, segment: Segment) -> set[tuple[str, str]]:
+    return check_keys(segment, line.tell, line.stop)
+
+
+def _events(line: Line, segment: Segment) -> Outcome:
+    return check_events(segment, line.tell, partial(_tell, line, segment.number), line.stop)
+
+
+def _tell(line: Line, number: int, verified: Verified) -> None:
+    line.tell((number, verified))

@@ -1,0 +1,253 @@
+"""Export and import: what comes out is what went in, and what can't go in says where it stopped."""
+
+from __future__ import annotations
+
+import json
+from copy import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventfold import Commit, Head, MemoryEventStore, Snapshot
+from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.errors import BrokenStreamError, StoreUnavailableError, TransferError
+from eventfold.importing import Importer
+from eventfold.transfer import Moved, export_events, read_lines, to_line
+from tests.conftest import EVENTS_TABLE
+from tests.domain import COUNTER, Added
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from eventfold.events import StoredEvent
+    from eventfold.read_model_checks import VerifiableStore
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+HEADER = b'{"format":"eventfold-events","version":1}\n'
+
+
+def commit(id_: str, version: int, events: int = 1, **more: Any) -> Commit:
+    stored = tuple(COUNTER.codec.encode(Added(amount=version + n)) for n in range(events))
+    return replace(Commit(f"counter-{id_}", version, stored, f"{id_}/{version}", AT), **more)
+
+
+def fill(store: VerifiableStore, *commits: Commit) -> None:
+    for one in commits:
+        store.append(one, after=Head(one.stream, one.version - 1))
+
+
+def exported(store: VerifiableStore) -> list[bytes]:
+    lines: list[bytes] = []
+    export_events(store, lines.append)
+    return lines
+
+
+def imported(store: VerifiableStore, lines: list[bytes]) -> Moved:
+    return Importer(store).run(read_lines(lines))
+
+
+@pytest.fixture(params=["memory", "moto"])
+def store(request: pytest.FixtureRequest) -> VerifiableStore:
+    if request.param == "memory":
+        return MemoryEventStore()
+    return DynamoDBEventStore(request.getfixturevalue("moto_client"), EVENTS_TABLE)
+
+
+EVERYTHING = [
+    commit("1", 1, 2, meta={"actor": "é"}, digest="d", snapshot_due=True, at=AT + timedelta(milliseconds=7)),
+    commit("1", 3),
+    commit("a#b@c", 1),
+]
+
+
+def test_what_is_exported_is_imported_as_it_was(store: VerifiableStore) -> None:
+    fill(store, *EVERYTHING)
+    store.save_snapshot(Snapshot("counter-1", 2, "s", "{}", AT))
+    lines = exported(store)
+    assert lines[0] == HEADER
+    assert len(lines) == 4
+    other = MemoryEventStore()
+    assert imported(other, lines) == Moved(streams=2, commits=3, events=4)
+    assert list(other.oldest_first("counter-1")) == EVERYTHING[:2]
+    assert sorted(exported(other)) == sorted(lines)
+
+
+def test_a_line_has_these_names_for_ever() -> None:
+    assert json.loads(to_line(EVERYTHING[0])) == {
+        "stream": "counter-1",
+        "version": 1,
+        "events": [
+            {"type": "Added", "v": 1, "data": {"amount": 1}},
+            {"type": "Added", "v": 1, "data": {"amount": 2}},
+        ],
+        "id": "1/1",
+        "at": "2026-01-01T00:00:00.007000Z",
+        "meta": {"actor": "é"},
+        "digest": "d",
+        "snapshot_due": True,
+    }
+
+
+def test_100_000_events_round_trip_identically() -> None:
+    store = MemoryEventStore()
+    for stream in range(2_500):
+        fill(store, *(commit(str(stream), 1 + 4 * n, 4, meta={"actor": f"é{n}"}) for n in range(10)))
+    lines = exported(store)
+    other = MemoryEventStore()
+    assert imported(other, lines) == Moved(streams=2_500, commits=25_000, events=100_000)
+    assert exported(other) == lines  # The memory store scans in order of stream.
+
+
+def test_an_import_again_writes_nothing_and_goes_on_where_it_was_cut(store: VerifiableStore) -> None:
+    source = MemoryEventStore()
+    fill(source, *(commit(str(stream), version) for stream in range(5) for version in range(1, 5)))
+    lines = exported(source)
+    imported(store, lines[:11])
+    assert imported(store, lines) == Moved(streams=5, commits=10, events=10, there=10)
+    assert imported(store, lines) == Moved(streams=5, there=20)
+    assert imported(store, [*lines, *lines[1:]]).there == 40
+    assert sorted(exported(store)) == sorted(lines)
+
+
+def test_an_import_goes_on_behind_what_the_table_has(store: VerifiableStore) -> None:
+    fill(store, commit("1", 1, 2), commit("1", 3))
+    assert imported(store, [HEADER, to_line(commit("1", 4))]) == Moved(streams=1, commits=1, events=1)
+    assert [one.version for one in store.oldest_first("counter-1")] == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([commit("1", 3, id="other")], "Line 2: stream 'counter-1', version 3: the table has another commit there"),
+        ([commit("1", 3, 2)], "Line 2: stream 'counter-1', version 3: the table has another commit there"),
+        ([commit("1", 1)], "Line 2: stream 'counter-1', version 1: the table has another commit there"),
+        ([commit("1", 2)], "Line 2: stream 'counter-1', version 2: the table has another commit there"),
+        ([commit("1", 5)], "Line 2: stream 'counter-1': version 5 does not follow 'counter-1' at 3"),
+        ([commit("9", 2)], "Line 2: stream 'counter-9': version 2 does not follow 'counter-9' at 0"),
+        ([commit("9", 1), commit("9", 3)], "Line 3: stream 'counter-9': version 3 does not follow 'counter-9' at 1"),
+        ([commit("", 1)], "Line 2: a stream is named category-id, both not empty, not 'counter-'"),
+    ],
+)
+def test_what_does_not_fit_the_table_stops_the_import(
+    store: VerifiableStore, lines: list[Commit], message: str
+) -> None:
+    fill(store, commit("1", 1, 2), commit("1", 3))
+    with pytest.raises(TransferError) as raised:
+        imported(store, [HEADER, *map(to_line, lines)])
+    assert str(raised.value) == message
+    assert [one.version for one in store.oldest_first("counter-1")] == [1, 3]
+
+
+def test_the_time_of_a_commit_is_part_of_it(store: VerifiableStore) -> None:
+    fill(store, commit("1", 1))
+    with pytest.raises(TransferError, match="another commit"):
+        imported(store, [HEADER, to_line(commit("1", 1, at=AT + timedelta(seconds=1)))])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"stream": "counter-1", "sec', "Line 3 is not a commit; what is wrong: json_invalid"),
+        (b"\xff\xfe\n", "Line 3 is not a commit; what is wrong: json_invalid"),
+        (b"{}\n", "Line 3 is not a commit; what is wrong: at, events, id, stream, version"),
+        (b"[]\n", "Line 3 is not a commit; what is wrong: model_type"),
+        (
+            to_line(commit("1", 2)).replace(b'"version":2', b'"version":0'),
+            "Line 3 is not a commit; what is wrong: version",
+        ),
+        (
+            to_line(commit("1", 2)).replace(b'"v":1', b'"w":1'),
+            "Line 3 is not a commit; what is wrong: events.0.v, events.0.w",
+        ),
+        (to_line(commit("1", 2)).replace(b'"digest"', b'"secret"'), "Line 3 is not a commit; what is wrong: secret"),
+        (to_line(commit("1", 2)).replace(b"00Z", b"00"), "Line 3 is not a commit; what is wrong: at"),
+        (
+            to_line(commit("1", 2, at=AT + timedelta(microseconds=1))),
+            "Line 3 is not a commit: its time has more than milliseconds",
+        ),
+    ],
+)
+def test_a_malformed_line_is_named_and_nothing_behind_it_is_written(line: bytes, message: str) -> None:
+    store = MemoryEventStore()
+    with pytest.raises(TransferError) as raised:
+        imported(store, [HEADER, to_line(commit("1", 1)), line, to_line(commit("1", 2)), to_line(commit("2", 1))])
+    assert str(raised.value) == message
+    assert list(store.oldest_first("counter-1")) == [commit("1", 1)]
+    assert list(store.oldest_first("counter-2")) == []
+
+
+@pytest.mark.parametrize("first", [b"", b"{}\n", to_line(commit("1", 1)), b'{"format":"other","version":1}\n'])
+def test_a_file_without_a_header_is_refused(first: bytes) -> None:
+    with pytest.raises(TransferError, match="Line 1 is no header"):
+        list(read_lines([first]))
+
+
+def test_a_newer_format_is_refused() -> None:
+    with pytest.raises(TransferError, match="Format version 2 is newer"):
+        list(read_lines([HEADER.replace(b"1", b"2")]))
+
+
+def test_no_line_behind_a_refused_one_is_written_in_its_stream() -> None:
+    store = MemoryEventStore()
+    fill(store, commit("1", 1, id="other"))
+    with pytest.raises(TransferError, match="Line 2"):
+        imported(store, [HEADER, *(to_line(commit("1", version)) for version in range(1, 9))])
+    assert [one.version for one in store.oldest_first("counter-1")] == [1]
+
+
+def test_an_import_waits_for_a_throttled_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    store = MemoryEventStore()
+    append, calls = store.append, []
+
+    def throttled(one: Commit, *, after: Head | None) -> None:
+        calls.append(one)
+        if len(calls) % 3:
+            raise StoreUnavailableError("throttled")
+        append(one, after=after)
+
+    monkeypatch.setattr(store, "append", throttled)
+    assert imported(store, [HEADER, *map(to_line, EVERYTHING)]).commits == 3
+    monkeypatch.setattr(store, "append", lambda *_, **__: throttled_for_ever())
+    with pytest.raises(StoreUnavailableError):
+        imported(store, [HEADER, to_line(commit("7", 1))])
+
+
+def throttled_for_ever() -> None:
+    raise StoreUnavailableError("throttled")
+
+
+def test_an_export_reads_what_a_scan_has_missed(store: VerifiableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, *(commit("1", version) for version in range(1, 8)))
+    lines, scan = exported(store), store.scan
+
+    def halved(segment: int, segments: int, **more: Any) -> Iterator[Any]:
+        for page in scan(segment, segments, **more):
+            yield replace(page, items=page.items[1::2])
+
+    monkeypatch.setattr(store, "scan", halved)
+    assert exported(store) == lines
+
+
+def test_a_broken_stream_is_not_exported(moto_client: DynamoDBClient) -> None:
+    store = DynamoDBEventStore(moto_client, EVENTS_TABLE)
+    fill(store, *(commit("1", version) for version in range(1, 8)))
+    key: Any = {"stream": {"S": "counter-1"}, "version": {"N": "4"}}
+    moto_client.delete_item(TableName=EVENTS_TABLE, Key=key)
+    with pytest.raises(BrokenStreamError, match="'counter-1', version 4"):
+        exported(store)
+    moto_client.put_item(TableName=EVENTS_TABLE, Item={**key, "events": {"S": "["}})
+    with pytest.raises(BrokenStreamError, match="'counter-1', version 4"):
+        exported(store)
+
+
+def test_events_are_not_decoded_on_the_way(store: VerifiableStore) -> None:
+    gone: StoredEvent = {"type": "Gone", "v": 9, "data": {"b": 1.5, "a": [None, {"z": 10**30}]}}
+    fill(store, commit("1", 1, events=1))
+    fill(store, Commit("counter-1", 2, (gone,), "x", AT))
+    other = MemoryEventStore()
+    imported(other, exported(store))
+    assert exported(other) == exported(store)
