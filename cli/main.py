@@ -10,12 +10,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
 from app.redrive import UnknownProjectionError
-from cli.options import aside
+from cli.events import events
+from cli.files import FileInTheWayError
+from cli.options import Interrupted, NotFoundError, aside
 from cli.parallel import WorkerKilledError
 from cli.parked import parked
 from cli.projections import projections
+from cli.snapshots import snapshots
+from cli.streams import streams
 from cli.target import Flags, NoStackError
-from cli.whole import verify
+from cli.whole import export_, import_, verify
 from eventfold.errors import EventfoldError
 
 if TYPE_CHECKING:
@@ -23,8 +27,11 @@ if TYPE_CHECKING:
 
 EXPECTED = (
     NoStackError,
+    NotFoundError,
     UnknownProjectionError,
     WorkerKilledError,
+    FileInTheWayError,
+    OSError,
     EventfoldError,
     BotoCoreError,
     ClientError,
@@ -41,7 +48,12 @@ app = typer.Typer(
 )
 app.add_typer(parked, name="parked")
 app.add_typer(projections, name="projection")
+app.add_typer(streams, name="stream")
+app.add_typer(events, name="events")
+app.add_typer(snapshots, name="snapshot")
 app.command("verify")(verify)
+app.command("export")(export_)
+app.command("import")(import_)
 
 
 @app.callback()
@@ -70,7 +82,7 @@ def main() -> None:
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
     """End cleanly, with everything that a `finally` does; a second Ctrl-C does not cut that short."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise SystemExit(INTERRUPTED)
+    raise Interrupted(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ class Flags:
     profile: str | None
     region: str | None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the local stack is meant."""
+        return self.stack is self.profile is self.region is None
+
 
 def connect(flags: Flags) -> None:
     """Find the stack's tables and make the application work on them.
@@ -46,7 +51,7 @@ def connect(flags: Flags) -> None:
         NoStackError: the stack does not run, is not there, or can't be asked.
     """
     endpoint = None
-    if flags.stack is flags.profile is flags.region is None:
+    if flags.is_local:
         endpoint = _local_endpoint()
         # The emulator's credentials, which open nothing else.
         boto3.setup_default_session(aws_access_key_id="test", aws_secret_access_key="test", region_name=LOCAL_REGION)
@@ -55,7 +60,7 @@ def connect(flags: Flags) -> None:
             boto3.setup_default_session(profile_name=flags.profile, region_name=flags.region)
         except BotoCoreError as error:
             raise NoStackError(str(error)) from error
-    stack = flags.stack or (LOCAL_STACK if endpoint else "eventfold")
+    stack = stack_name(flags)
     outputs = _outputs(stack, endpoint)
     STATE_MACHINE[:] = [outputs[name] for name in ("RebuildStateMachineArn",) if name in outputs and not endpoint]
     try:
@@ -69,6 +74,11 @@ def connect(flags: Flags) -> None:
         )
     except KeyError as missing:
         raise NoStackError(f"The stack {stack!r} has no output {missing}. Is it an eventfold stack?") from None
+
+
+def stack_name(flags: Flags) -> str:
+    """Return the name of the stack that the command line means."""
+    return flags.stack or (LOCAL_STACK if flags.is_local else "eventfold")
 
 
 def _local_endpoint() -> str:
