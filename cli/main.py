@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
 from app.redrive import UnknownProjectionError
+from cli.doctor import doctor
 from cli.events import events
 from cli.files import FileInTheWayError
 from cli.options import Interrupted, NotFoundError, aside
@@ -54,6 +55,7 @@ app.add_typer(snapshots, name="snapshot")
 app.command("verify")(verify)
 app.command("export")(export_)
 app.command("import")(import_)
+app.command("doctor")(doctor)
 
 
 @app.callback()

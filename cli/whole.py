@@ -31,7 +31,7 @@ def verify(
     context: typer.Context,
     *,
     segments: Annotated[int, typer.Option(min=1, max=1000, help="Parts that the table is read in.")] = 8,
-    workers: Annotated[int, typer.Option(min=1, help="Processes at a time; without it, one a core.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes at a time; without it, one a core.")] = None,
     rate: Rate = None,
     as_json: AsJson = False,
 ) -> None:

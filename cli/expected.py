@@ -1,0 +1,81 @@
+"""What template.yaml declares, with the names and addresses that a deployed stack has given it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfnlint.decode import decode  # type: ignore[import-untyped] # cfn-lint ships no types
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+
+
+@cache
+def template() -> dict[str, Any]:
+    """Return template.yaml, parsed."""
+    parsed: dict[str, Any] = decode(str(TEMPLATE))[0]
+    return parsed
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The template, to be resolved for one stack.
+
+    `parameters` are the stack's, `names` its resources' physical ids, and `arns` their addresses, by `Name.Arn` or
+    another attribute.
+    """
+
+    parameters: Mapping[str, str]
+    names: Mapping[str, str]
+    arns: Mapping[str, str]
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the properties of all resources of a type, by name, as written."""
+        resources = template()["Resources"]
+        return {name: found["Properties"] for name, found in resources.items() if found["Type"] == kind}
+
+    def variables(self, function: str) -> dict[str, str]:
+        """Return a function's environment."""
+        shared = template()["Globals"]["Function"]["Environment"]["Variables"]
+        own = template()["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
+        return {name: str(self.resolved(value)) for name, value in {**shared, **own}.items()}
+
+    def rights(self, function: str) -> set[tuple[str, str]]:
+        """Return a function's rights: an action, and the address of what it is allowed on."""
+        policies = template()["Resources"][function]["Properties"]["Policies"]
+        return {
+            (action, str(self.resolved(resource)))
+            for policy in policies
+            for statement in policy["Statement"]
+            for action in as_list(statement["Action"])
+            for resource in as_list(statement["Resource"])
+        }
+
+    def resolved(self, value: Any) -> Any:
+        """Return a value with its intrinsic functions worked out; what the stack does not have stays a name."""
+        if isinstance(value, list):
+            return [self.resolved(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "Ref" in value:
+            return self._name(value["Ref"])
+        if "Fn::GetAtt" in value:
+            return self._name(".".join(as_list(value["Fn::GetAtt"])))
+        if "Fn::Sub" in value:
+            return re.sub(r"\$\{([A-Za-z0-9.:]+)\}", lambda found: self._name(found[1]), value["Fn::Sub"])
+        return {key: self.resolved(one) for key, one in value.items()}
+
+    def _name(self, name: str) -> str:
+        known = self.arns if "." in name else {**self.names, **self.parameters}
+        return known.get(name, name)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list, where CloudFormation takes one or many."""
+    return value if isinstance(value, list) else [value]
