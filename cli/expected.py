@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cfnlint.decode import decode  # type: ignore[import-untyped] # cfn-lint ships no types
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +17,8 @@ TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 @cache
 def template() -> dict[str, Any]:
     """Return template.yaml, parsed."""
+    from cfnlint.decode import decode  # type: ignore[import-untyped] # noqa: PLC0415 - its import takes two seconds
+
     parsed: dict[str, Any] = decode(str(TEMPLATE))[0]
     return parsed
 

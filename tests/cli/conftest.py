@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from typer.testing import CliRunner
 
 from app import settings as app_settings
+from cli import main as cli
 from tests.conftest import EVENTS_TABLE, PARKED_TABLE, READ_MODELS_TABLE
 from tests.functions.application import Application, capture, forget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,6 +31,7 @@ OUTPUTS = {
     "ReadModelsTableName": READ_MODELS_TABLE,
     "ParkedTableName": PARKED_TABLE,
 }
+AWS = ("--stack", "eventfold")
 
 
 @pytest.fixture
@@ -67,3 +72,33 @@ def app(
     forget()
     yield Application(moto_client, EVENTS_TABLE, capsys)
     forget()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run of the command line printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Run the command line as its entry point does: what goes wrong is in the exit code, not an exception."""
+
+    def run(*arguments: str) -> Ended:
+        def entry() -> int:
+            monkeypatch.setattr(sys, "argv", ["eventfold", *arguments])
+            try:
+                cli.main()
+            except SystemExit as end:
+                return int(end.code or 0)
+            raise AssertionError("a command line ends with an exit code")
+
+        runner = CliRunner(env={"COLUMNS": "80"})
+        with runner.isolation() as (out, err, _):
+            code = entry()
+            return Ended(code, out.getvalue().decode(), err.getvalue().decode())
+
+    return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from copy import replace
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from typer.testing import CliRunner
 
 from app import wiring
 from app.settings import settings
 from app.users import UserCreated
-from cli import main as cli
 from cli import parked as parked_verbs
 from eventfold.errors import StoreUnavailableError
-from tests.cli.conftest import OUTPUTS, STOPPED
+from tests.cli.conftest import AWS, OUTPUTS, STOPPED, Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,37 +28,6 @@ if TYPE_CHECKING:
     from tests.functions.application import Application
 
 UNKNOWN: tuple[StoredEvent, ...] = ({"type": "UserRenamed", "v": 7, "data": {"name": "Ada"}},)
-AWS = ("--stack", "eventfold")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a run of the command line printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Run the command line as its entry point does: what goes wrong is in the exit code, not an exception."""
-
-    def run(*arguments: str) -> Ended:
-        def entry() -> int:
-            monkeypatch.setattr(sys, "argv", ["eventfold", *arguments])
-            try:
-                cli.main()
-            except SystemExit as end:
-                return int(end.code or 0)
-            raise AssertionError("a command line ends with an exit code")
-
-        runner = CliRunner(env={"COLUMNS": "80"})
-        with runner.isolation() as (out, err, _):
-            code = entry()
-            return Ended(code, out.getvalue().decode(), err.getvalue().decode())
-
-    return run
 
 
 def park(app: Application, *ids: str) -> dict[str, Commit]:
@@ -192,9 +158,25 @@ def test_the_local_stack_is_found_by_the_address_that_it_leaves(
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local/api-url").write_text(f"{endpoint}/_aws/execute-api/abc\n")
     monkeypatch.setattr(parked_verbs, "parked_streams", lambda _: [])
+    monkeypatch.chdir(folder(tmp_path / "deep/down"))
     assert run("parked", "list").code == 0
     assert settings().aws_endpoint_url == endpoint
     assert settings().parked_table == "parked"
+
+
+def test_the_search_for_the_address_ends_at_the_project_s_folder(
+    app: Application, run: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path / ".local").joinpath("api-url").write_text("http://localhost:4566/_aws/execute-api/abc\n")
+    project = folder(tmp_path / "project/deep")
+    (tmp_path / "project/pyproject.toml").touch()
+    monkeypatch.chdir(project)
+    assert "The local stack does not run." in run("parked", "list").err
+
+
+def folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
 
 
 @pytest.mark.parametrize("flags", [("--stack", "other"), ("--stack", "other", "--region", "us-east-1")])
@@ -254,15 +236,6 @@ class Refused:
 
 
 # --- Help -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("verb", ["list", "redrive"])
-def test_the_help_of_each_verb_has_an_example_and_says_the_exit_code(run: Callable[..., Ended], verb: str) -> None:
-    ended = run("parked", verb, "--help")
-    assert ended.code == 0
-    assert f"Example: eventfold parked {verb} --" in ended.out
-    assert "Exit code 1 if any" in ended.out
-    assert "--projection" in ended.out
 
 
 def test_the_help_needs_no_stack_and_no_credentials(
