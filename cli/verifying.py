@@ -89,7 +89,7 @@ class Bar:
         self._found = found
         self._segments: dict[int, Verified] = {}
         columns = (TextColumn("Verifying"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=console, transient=True)
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("", total=items_in(TABLE) or None, said="")
         self._started = time.monotonic()
 

@@ -112,7 +112,9 @@ def import_(
 
 def _progress(what: str) -> Progress:
     columns = (TextColumn(what), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
-    return Progress(*columns, TextColumn("left:"), TimeRemainingColumn(), console=aside(), transient=True)
+    to = aside()
+    left = (TextColumn("left:"), TimeRemainingColumn())
+    return Progress(*columns, *left, console=to, transient=True, disable=not to.is_terminal)
 
 
 def _said(moved: Moved) -> str:

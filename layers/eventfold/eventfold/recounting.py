@@ -37,9 +37,9 @@ class Recount:
         """Yield the counters that are not as counted between two readings, `before` and `after`.
 
         A counter that only grows lies between the two; one that shrinks too is judged only where it stood still. Where
-        streams can't be counted, nothing is judged.
+        streams can't be counted, no counter is judged.
         """
-        if self.uncounted:
+        if self.uncounted and (before or after):
             what = f"can't be recounted: of {self.uncounted} streams it has seen, events can't be replayed"
             yield Finding("", None, what, where)
             return
