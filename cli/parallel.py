@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from queue import Empty
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,57 +38,62 @@ def cores() -> int:
     return os.process_cpu_count() or 1
 
 
-def in_parallel[J, R](
-    connect: Callable[[], None],
-    workers: int,
-    work: Callable[[Line, J], R],
-    jobs: Sequence[J],
-    hear: Callable[[Any], None] = lambda _: None,
-) -> list[R]:
-    """Do the jobs, so many at a time, and return what each gave. One worker is this process itself.
+class Workers:
+    """Processes that stay for several rounds of jobs; one worker is this process itself.
 
-    `connect` is called once in each process. `hear` gets what `work` tells, in this process. `work` is a module's own
-    function, and all that it takes, tells and returns can be pickled.
-
-    Raises:
-        WorkerKilledError: a worker was killed. Whatever a job raises, is raised; the others are stopped.
+    `connect` is called once in each process.
     """
-    if workers == 1 or len(jobs) == 1:
-        return [work(Line(hear, lambda: False), job) for job in jobs]
-    context = multiprocessing.get_context("spawn")  # A fork would share the parent's connections and locks.
-    stop, told = context.Event(), context.Queue()
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (connect, stop, told)) as pool:
-        futures = [pool.submit(_run, work, job) for job in jobs]
+
+    def __init__(self, connect: Callable[[], None], workers: int) -> None:
+        context = multiprocessing.get_context("spawn")  # A fork would share the parent's connections and locks.
+        self._stop: Event = context.Event()
+        self._told: Queue[Any] = context.Queue()
+        started = (connect, self._stop, self._told)
+        self._pool = ProcessPoolExecutor(workers, context, _start, started) if workers > 1 else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Tell those that still work to stop, and wait for them."""
+        self._stop.set()
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run[J, R](
+        self, work: Callable[[Line, J], R], jobs: Sequence[J], hear: Callable[[Any], None] = lambda _: None
+    ) -> list[R]:
+        """Do the jobs, so many at a time, and return what each gave. `hear` gets what `work` tells, in this process.
+
+        `work` is a module's own function, and all that it takes, tells and returns can be pickled.
+
+        Raises:
+            WorkerKilledError: a worker was killed. Whatever a job raises, is raised.
+        """
+        if self._pool is None:
+            return [work(Line(hear, lambda: False), job) for job in jobs]
+        futures = [self._pool.submit(_run, work, job) for job in jobs]
         try:
-            _listen(futures, told, hear)
+            _listen(futures, self._told, hear)
             return [future.result() for future in futures]
         except BrokenProcessPool as error:
             raise WorkerKilledError("A worker process was killed. Nothing was changed: run it again.") from error
-        finally:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            _drain(told, hear)
 
 
 def _listen[R](futures: Sequence[Future[R]], told: Queue[Any], hear: Callable[[Any], None]) -> None:
-    left = set(futures)
-    while left:
-        ended, left = wait(left, 0, FIRST_EXCEPTION)
-        for future in ended:
-            future.result()
+    """Hear what is told until every job has said that it is done, or one has failed."""
+    done = 0
+    while done < len(futures):
         try:
-            hear(told.get(timeout=_POLL_SECONDS))
+            message = told.get(timeout=_POLL_SECONDS)
         except Empty:
+            for future in wait(futures, 0, FIRST_EXCEPTION).done:
+                future.result()
             continue
-
-
-def _drain(told: Queue[Any], hear: Callable[[Any], None]) -> None:
-    """Hear what is left: a process has put all of it into the queue before it ends."""
-    while True:
-        try:
-            hear(told.get(timeout=_POLL_SECONDS))
-        except Empty:
-            return
+        if message is None:
+            done += 1
+        else:
+            hear(message)
 
 
 def _start(connect: Callable[[], None], stop: Event, told: Queue[Any]) -> None:
@@ -99,4 +104,7 @@ def _start(connect: Callable[[], None], stop: Event, told: Queue[Any]) -> None:
 
 
 def _run[J, R](work: Callable[[Line, J], R], job: J) -> R:
-    return work(_worker[0], job)
+    line = _worker[0]
+    result = work(line, job)
+    line.tell(None)  # Behind all that it told: a queue keeps each process's order.
+    return result

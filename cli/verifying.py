@@ -20,7 +20,7 @@ from app.verification import (
     shown_names,
     totals,
 )
-from cli.parallel import Line, in_parallel
+from cli.parallel import Line, Workers
 from eventfold.findings import Finding
 from eventfold.verifying import Verified
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
-
-    from eventfold.tallies import Counts
 
 _WAIT_SECONDS = 2.0
 
@@ -50,36 +48,38 @@ def run_verification(plan: Plan, found: Callable[[Finding], None], console: Cons
     Counters that disagree with the recount are counted once more before they are findings: they moved meanwhile.
     """
     jobs = [Segment(shown_names(), n, plan.segments, _share(plan)) for n in range(plan.segments)]
-    with console.status("Looking for rows without a stream ..."):
-        stored = {one for some in in_parallel(plan.connect, plan.workers, _keys, jobs, found) for one in some}
-    outcome, wrong = _recounted(plan, jobs, stored, found, console)
-    if wrong:
-        console.print("Counters differ; counting again ...")
-        time.sleep(_WAIT_SECONDS)
-        tallies = tuple(sorted({one.where for one in wrong}))
-        again = [replace(job, names=tallies) for job in jobs]
-        _, wrong = _recounted(plan, again, stored, lambda _: None, console)
+    with Workers(plan.connect, min(plan.workers, plan.segments)) as workers:
+        run = _Run(workers, found, console)
+        with console.status("Looking for rows without a stream ..."):
+            stored = {one for some in workers.run(_keys, jobs, found) for one in some}
+        outcome, wrong = run.recounted(jobs, stored)
+        if wrong:
+            console.print("Counters differ; counting again ...")
+            time.sleep(_WAIT_SECONDS)
+            tallies = tuple(sorted({one.where for one in wrong}))
+            again = _Run(workers, lambda _: None, console)
+            _, wrong = again.recounted([replace(job, names=tallies) for job in jobs], stored)
     for finding in wrong:
         found(finding)
     return outcome.verified
 
 
-def _recounted(
-    plan: Plan,
-    jobs: Sequence[Segment],
-    stored: set[tuple[str, str]],
-    found: Callable[[Finding], None],
-    console: Console,
-) -> tuple[Outcome, list[Finding]]:
-    names = jobs[0].names
-    before = totals(names, stored)
-    with Bar(found, console) as bar:
-        outcomes = in_parallel(plan.connect, plan.workers, _events, jobs, bar.hear)
-    outcome = Outcome()
-    for one in outcomes:
-        outcome.add(one)
-    after: dict[str, Counts] = totals(names, stored | counted(outcome))
-    return outcome, list(differing(outcome, before, after))
+@dataclass(frozen=True)
+class _Run:
+    workers: Workers
+    found: Callable[[Finding], None]
+    console: Console
+
+    def recounted(self, jobs: Sequence[Segment], stored: set[tuple[str, str]]) -> tuple[Outcome, list[Finding]]:
+        """Check all events; return what was read, and the counters that differ."""
+        names = jobs[0].names
+        before = totals(names, stored)
+        outcome = Outcome()
+        with Bar(self.found, self.console) as bar:
+            for one in self.workers.run(_events, jobs, bar.hear):
+                outcome.add(one)
+        after = totals(names, stored | counted(outcome))
+        return outcome, list(differing(outcome, before, after))
 
 
 class Bar:
