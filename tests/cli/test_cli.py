@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventfold import Commit
-    from eventfold.events import StoredEvent
+    from eventfold.stored import StoredEvent
     from tests.cli.conftest import Stacks
     from tests.functions.application import Application
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from eventfold.events import StoredEvent
+    from eventfold.stored import StoredEvent
     from tests.cli.conftest import Ended
     from tests.functions.application import Application
 

@@ -42,7 +42,7 @@ def test_every_link_and_file_name_leads_somewhere() -> None:
 
 def test_the_code_runs_from_top_to_bottom() -> None:
     code = blocks("python")
-    assert len(code) == 4
+    assert len(code) == 5
     exec("\n".join(code), {"__name__": "readme"})  # noqa: S102 - our own README
 
 

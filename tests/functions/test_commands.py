@@ -27,7 +27,7 @@ def test_post_creates_a_user_and_says_where_it_is(app: Application) -> None:
     assert answer.headers["ETag"] == '"1"'
     assert answer.headers["Content-Type"] == "application/json"
     (commit,) = app.commits(id_)
-    assert commit.events == ({"type": "UserCreated", "v": 1, "data": {"name": "Ada", "email": "ada@example.com"}},)
+    assert commit.events == ({"type": "UserCreated", "v": 2, "data": {"name": "Ada", "email": "ada@example.com"}},)
 
 
 def test_two_posts_without_a_key_are_two_users(app: Application) -> None:

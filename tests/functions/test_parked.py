@@ -20,7 +20,7 @@ from tests.conftest import EVENTS_TABLE
 from tests.support import stream_event
 
 if TYPE_CHECKING:
-    from eventfold.events import StoredEvent
+    from eventfold.stored import StoredEvent
     from tests.functions.application import Application
 
 NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}
@@ -170,11 +170,11 @@ def test_an_unknown_event_parks_its_stream_and_says_where_it_is(app: Application
 
 def test_data_that_does_not_fit_parks_its_stream_and_is_quoted_nowhere(app: Application) -> None:
     (commit,) = app.append("1", UserCreated(name="A"))
-    wrong = replace(commit, events=({"type": "UserCreated", "v": 1, "data": {"name": ["Ada Lovelace"]}},))
+    wrong = replace(commit, events=({"type": "UserCreated", "v": 2, "data": {"name": ["Ada Lovelace"]}},))
     app.overwrite(wrong)
     assert app.project([wrong]) == NOTHING_FAILED
     assert [one.projection for one in app.parked()] == BOTH
-    assert all("UserCreated version 1 does not fit its model at: name" in one.reason for one in app.parked())
+    assert all("UserCreated version 2 does not fit its model at: name" in one.reason for one in app.parked())
     assert "Lovelace" not in app.printed() + str(app.parked())
 
 

@@ -237,14 +237,14 @@ def test_an_append_that_fails_is_answered(
 @pytest.mark.parametrize("path", ["/users/1/events", "/users/1/state"])
 def test_a_stream_that_can_not_be_read_is_500_and_the_log_says_where(app: Application, path: str) -> None:
     app.append("1", UserCreated(name="Ada Lovelace"))
-    events = '[{"type":"UserCreated","v":2,"data":{"name":"Ada Lovelace"}}]'
+    events = '[{"type":"UserCreated","v":3,"data":{"name":"Ada Lovelace"}}]'
     key = {"stream": {"S": "user-1"}, "version": {"N": "2"}}
     rest = {"events": {"S": events}, "commit": {"S": "c"}, "at": {"N": "0"}}
     app.client.put_item(TableName=EVENTS_TABLE, Item={**key, **rest})
     check_problem(app.request("GET", path), 500)
     (line,) = app.lines("unhandled error")
     assert (line["error"], line["stream"], line["unreadable_version"]) == ("UnknownEventError", "user-1", 2)
-    assert line["reason"] == "no event 'UserCreated' version 2 is registered"
+    assert line["reason"] == "no event 'UserCreated' version 3 is registered"
     assert not PERSONAL.search(app.printed())
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventfold import Commit
-    from eventfold.events import StoredEvent
+    from eventfold.stored import StoredEvent
     from tests.functions.application import Application
 
 UNKNOWN: tuple[StoredEvent, ...] = ({"type": "UserRenamed", "v": 7, "data": {"name": "Ada"}},)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.events import StoredEvent
     from eventfold.read_model_checks import VerifiableStore
+    from eventfold.stored import StoredEvent
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = b'{"format":"eventfold-events","version":1}\n'

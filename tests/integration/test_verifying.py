@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.events import StoredEvent
+    from eventfold.stored import StoredEvent
     from eventfold.tallies import Counts
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, assert_never
 
 from pydantic import BaseModel, Field
 
-from eventfold import Command, Decider, Event
+from eventfold import Command, Data, Decider, Event, upcaster
 
 # No control characters: they have no place in a name, and some stores and terminals choke on them.
 Name = Annotated[
@@ -41,7 +41,7 @@ type UserCommand = CreateUser | UpdateUser | DeleteUser
 # WARNING: names, versions and fields are the stored format. A new shape is a new version, never an edit.
 
 
-class UserCreated(Event, name="UserCreated", version=1):
+class UserCreated(Event, name="UserCreated", version=2):
     """A user came to be."""
 
     name: str
@@ -57,6 +57,12 @@ class UserUpdated(Event, name="UserUpdated", version=1):
 
 class UserDeleted(Event, name="UserDeleted", version=1):
     """The user is gone. The events stay."""
+
+
+@upcaster("UserCreated", 1)
+def without_id(data: Data) -> Data:
+    """Read a user of the first days, who had an id and a name: the id is in the stream's name."""
+    return {"name": data["name"], "email": None}
 
 
 type UserEvent = UserCreated | UserUpdated | UserDeleted
@@ -158,4 +164,5 @@ USERS: Decider[UserCommand, User, UserEvent] = Decider(
     decide=decide,
     evolve=evolve,
     events=(UserCreated, UserUpdated, UserDeleted),
+    upcasters=(without_id,),
 )

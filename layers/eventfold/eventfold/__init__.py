@@ -2,7 +2,7 @@
 
 from eventfold.commit import Commit, CommitRef, Head, Snapshot, stream_name
 from eventfold.decider import Command, Decider
-from eventfold.events import Codec, Event, Recorded, StoredEvent
+from eventfold.events import Codec, Event, Recorded
 from eventfold.handling import Backoff, CommandHandler, Outcome, Request
 from eventfold.history import read_events
 from eventfold.loading import Loaded, load, load_at, load_version
@@ -12,7 +12,9 @@ from eventfold.projections import Projection, Row, RowStore, RowTarget
 from eventfold.runner import ProjectionRunner, Target
 from eventfold.snapshots import take_snapshot
 from eventfold.store import EventStore
+from eventfold.stored import StoredEvent
 from eventfold.tallies import Tally, TallyStore, TallyTarget
+from eventfold.upcasting import Data, Upcaster, renamed, retired, split, upcaster
 
 __all__ = [
     "Backoff",
@@ -21,6 +23,7 @@ __all__ = [
     "CommandHandler",
     "Commit",
     "CommitRef",
+    "Data",
     "Decider",
     "Event",
     "EventStore",
@@ -43,10 +46,15 @@ __all__ = [
     "TallyStore",
     "TallyTarget",
     "Target",
+    "Upcaster",
     "load",
     "load_at",
     "load_version",
     "read_events",
+    "renamed",
+    "retired",
+    "split",
     "stream_name",
     "take_snapshot",
+    "upcaster",
 ]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from eventfold.events import StoredEvent
+    from eventfold.stored import StoredEvent
 
 # A DynamoDB partition key: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MAX_STREAM_NAME_BYTES = 2048

@@ -16,6 +16,8 @@ from eventfold.events import Codec, Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from eventfold.upcasting import Upcaster
+
 
 class Command(BaseModel, frozen=True, extra="forbid"):
     """A request to change an aggregate: named as an order, refused or turned into events."""
@@ -27,7 +29,8 @@ class Decider[C: Command, S: BaseModel, E: Event]:
 
     `decide(command, state)` holds the rules: it returns the events that happen, none if there is
     nothing to do, or raises the domain's own error. `evolve(state, event)` replays one event. Both
-    are pure. `category` begins the names of its streams, and with the events' names is the stored format.
+    are pure. `upcasters` read the versions of events that the code no longer has. `category` begins the
+    names of its streams, and with the events' names is the stored format.
     """
 
     category: str
@@ -35,6 +38,7 @@ class Decider[C: Command, S: BaseModel, E: Event]:
     decide: Callable[[C, S], Sequence[E]]
     evolve: Callable[[S, E], S]
     events: tuple[type[E], ...]
+    upcasters: tuple[Upcaster, ...] = ()
 
     def stream(self, id_: str) -> str:
         """Return the stream name of one aggregate."""
@@ -47,7 +51,7 @@ class Decider[C: Command, S: BaseModel, E: Event]:
     @cached_property
     def codec(self) -> Codec[E]:
         """The JSON form of its events."""
-        return Codec(*self.events)
+        return Codec(*self.events, upcasters=self.upcasters)
 
     @cached_property
     def states(self) -> TypeAdapter[S]:

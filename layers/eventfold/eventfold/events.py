@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from eventfold.errors import UnknownEventError, UnstableEventError
+from eventfold.upcasting import UpcasterChain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from eventfold.commit import Commit
-
-
-class StoredEvent(TypedDict):
-    """One event as the table has it: its name, its schema version, its fields as JSON."""
-
-    type: str
-    v: int
-    data: dict[str, JsonValue]
+    from eventfold.stored import StoredEvent
+    from eventfold.upcasting import Upcaster
 
 
 class Event(BaseModel):
@@ -54,6 +49,11 @@ class Recorded[E: Event]:
     commit: Commit
 
     @property
+    def retired(self) -> bool:
+        """Whether its type no longer exists, so that there is nothing to fold."""
+        return isinstance(self.event, Retired)
+
+    @property
     def stream(self) -> str:
         """The stream it happened in."""
         return self.commit.stream
@@ -74,19 +74,24 @@ class Recorded[E: Event]:
         return self.commit.meta
 
 
+class Retired(Event, name="Retired"):
+    """What a retired event is read as. It keeps its place in the stream, and nobody folds it."""
+
+
 class Codec[E: Event]:
     """The event types of one aggregate, registered once, and their JSON form in and out."""
 
-    def __init__(self, *types: type[E]) -> None:
-        self._types: dict[tuple[str, int], type[E]] = {}
+    def __init__(self, *types: type[E], upcasters: Sequence[Upcaster] = ()) -> None:
+        self.types: dict[tuple[str, int], type[E]] = {}
         self._read: dict[tuple[str, int], Callable[[object], E]] = {}
         for type_ in types:
             key = (type_.event_name, type_.event_version)
-            if key in self._types:
+            if key in self.types:
                 raise TypeError(f"two events are stored as {key[0]!r} version {key[1]}")
-            self._types[key] = type_
+            self.types[key] = type_
             # A model's own `model_validate` costs as much again as what it calls.
             self._read[key] = TypeAdapter(type_).validator.validate_python
+        self.upcasters = UpcasterChain(upcasters, self.types)
 
     def encode(self, event: E) -> StoredEvent:
         """Return the stored form.
@@ -97,19 +102,38 @@ class Codec[E: Event]:
                 read back must not be written.
         """
         key = (event.event_name, event.event_version)
-        if self._types.get(key) is not type(event):
+        if self.types.get(key) is not type(event):
             raise UnstableEventError(f"{type(event).__name__} is not one of this aggregate's events")
         data = event.model_dump(mode="json")
-        if self._types[key].model_validate(data) != event:
+        if self._read[key](data) != event:
             raise UnstableEventError(f"{key[0]} version {key[1]} does not survive its round trip through JSON")
         return {"type": key[0], "v": key[1], "data": data}
 
-    def decode(self, stored: StoredEvent, *, stream: str, version: int) -> E:
-        """Return the typed event.
+    def decode(self, stored: StoredEvent, *, stream: str, version: int) -> Sequence[E]:
+        """Return what a stored event is read as: itself, typed; through upcasters, none or several.
 
         Raises:
             UnknownEventError: names the stream and version whose type or data is not known.
         """
+        key = (stored["type"], stored["v"])
+        if key in self.upcasters:
+            try:
+                current = self.upcasters.current(stored)
+            except Exception as error:
+                reason = f"the upcaster of {key[0]} version {key[1]} fails: {type(error).__name__}"
+                raise UnknownEventError(stream, version, reason) from error
+            return [self._typed(one, stream, version) for one in current]
+        return (self._typed(stored, stream, version),)
+
+    def recorded(self, commit: Commit) -> list[Recorded[E]]:
+        """Return a commit's events, typed, each with the version it was stored at; a retired one as `Retired`."""
+        return [
+            Recorded(version, event, commit)
+            for version, stored in enumerate(commit.events, start=commit.version)
+            for event in self.decode(stored, stream=commit.stream, version=version) or (_RETIRED,)
+        ]
+
+    def _typed(self, stored: StoredEvent, stream: str, version: int) -> E:
         read = self._read.get((stored["type"], stored["v"]))
         if read is None:
             raise UnknownEventError(stream, version, f"no event {stored['type']!r} version {stored['v']} is registered")
@@ -121,9 +145,5 @@ class Codec[E: Event]:
             reason = f"{stored['type']} version {stored['v']} does not fit its model at: {fields}"
             raise UnknownEventError(stream, version, reason) from None
 
-    def recorded(self, commit: Commit) -> list[Recorded[E]]:
-        """Return a commit's events, typed, each with its own version."""
-        return [
-            Recorded(version, self.decode(stored, stream=commit.stream, version=version), commit)
-            for version, stored in enumerate(commit.events, start=commit.version)
-        ]
+
+_RETIRED: Any = Retired()  # Passes for an event of any aggregate, and none of them sees it.

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 def read_events[E: Event](
     store: EventStore, codec: Codec[E], stream: str, *, after: int = 0, limit: int | None = None
 ) -> list[Recorded[E]]:
-    """Return the events behind version `after`, in order, at most `limit` of them.
+    """Return the events behind version `after`, in order, at most `limit` of them, and the other parts of the last.
+
+    What is retired is left out.
 
     `after` may point into the middle of a commit: one request more finds that commit.
     """
     events: list[Recorded[E]] = []
     for commit in _commits(store, stream, after):
-        events += (one for one in codec.recorded(commit) if one.version > after)
+        events += (one for one in codec.recorded(commit) if one.version > after and not one.retired)
         if limit is not None and len(events) >= limit:
-            return events[:limit]
+            end = events[limit - 1].version
+            return [one for one in events if one.version <= end]
     return events
 
 

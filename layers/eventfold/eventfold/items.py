@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from eventfold.commit import Commit, CommitRef, Snapshot
 from eventfold.errors import BrokenStreamError, ItemTooLargeError
-from eventfold.events import StoredEvent
+from eventfold.stored import StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -129,7 +129,8 @@ def _fold[C: Command, S: BaseModel, E: Event](
             if version == upto:
                 break
             version += 1
-            state = evolve(state, decode(stored, stream=base.stream, version=version))
+            for event in decode(stored, stream=base.stream, version=version):
+                state = evolve(state, event)
         newest = commit
     return replace(
         base,

@@ -100,7 +100,7 @@ class Projection[R: BaseModel, E: Event]:
         data = self.row.model_validate_json(before.data) if before and before.data is not None else None
         last: Recorded[E] | None = None
         for last in events:
-            data = self.project(data, last)
+            data = data if last.retired else self.project(data, last)
         if last is None:
             return before
         sort = self.sort_key(last.stream, data) if self.sort_key and data is not None else None

@@ -115,7 +115,7 @@ class StreamCheck:
             self._refs.append(commit.ref)
         evolve = self._decider.evolve
         for one in recorded:
-            self._state = evolve(self._state, one.event)
+            self._state = self._state if one.retired else evolve(self._state, one.event)
         self._see(recorded)
 
     def _snapshot(self, snapshot: Snapshot) -> None:

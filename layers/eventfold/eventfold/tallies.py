@@ -86,7 +86,7 @@ class Tally[E: Event]:
         """Return what these events add."""
         counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for event in events:
-            for row, counter, amount in self.count(event):
+            for row, counter, amount in () if event.retired else self.count(event):
                 counts[row][counter] += amount
         return {row: dict(counters) for row, counters in counts.items()}
 
@@ -167,7 +167,7 @@ class TallyTarget[E: Event]:
 
     def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
         """See `VerifiedTarget.shrinking`."""
-        added = (one for event in events for one in self._tally.count(event))
+        added = (one for event in events if not event.retired for one in self._tally.count(event))
         return {(row, counter) for row, counter, amount in added if amount < 0}
 
     def totals(self, counted: Counts) -> Counts:

@@ -15,9 +15,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, Posit
 
 from eventfold.commit import Commit
 from eventfold.errors import BrokenStreamError, TransferError
-from eventfold.events import StoredEvent  # noqa: TC001 - pydantic reads the annotation at run time
 from eventfold.scanning import by_stream
 from eventfold.sources import SteadyPages, TableSource
+from eventfold.stored import StoredEvent  # noqa: TC001 - pydantic reads the annotation at run time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -224,7 +224,7 @@ def check_snapshots(decider: Decider[Any, Any, Any], items: Iterable[Item]) -> l
     findings: list[Finding] = []
     for snapshot in snapshots:
         covered = [one for one in streams.get(snapshot.stream, []) if one.last_version <= snapshot.version]
-        events = [one.event for commit in covered for one in decider.codec.recorded(commit)]
+        events = [one.event for commit in covered for one in decider.codec.recorded(commit) if not one.retired]
         state = decider.fold(decider.initial, events)
         last = covered[-1].last_version if covered else 0
         if last != snapshot.version or decider.states.validate_json(snapshot.state) != state:
