@@ -5,102 +5,27 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventfold import Commit, Head, ProjectionRunner, RowTarget, Snapshot, Tally, TallyTarget
-from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore, DynamoDBTallyStore
-from eventfold.dynamodb.keys import DynamoDBKeyListing
+from eventfold import Commit, Head, Snapshot, Tally, TallyTarget
+from eventfold.dynamodb import DynamoDBEventStore, DynamoDBTallyStore
 from eventfold.findings import Finding
 from eventfold.items import commit_to_item, snapshot_to_item
-from eventfold.memory import MemoryParkedStore
 from eventfold.recounting import Recount
 from eventfold.snapshots import take_snapshot
 from eventfold.sources import StoppedError
-from eventfold.store import end_of
 from eventfold.stream_checks import MAX_FINDINGS
 from eventfold.verifying import SegmentVerification, Verified
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
-from tests.domain import COUNTER, TOTALS, Added, Closed
+from tests.domain import COUNTER, Added, Closed
+from tests.verified import AT, DECIDERS, NOT_COUNTED, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from eventfold.stored import StoredEvent
-    from eventfold.tallies import Counts
-
-AT = datetime(2026, 1, 1, tzinfo=UTC)
-ADDED: Tally[Added | Closed] = Tally("added", "counter", COUNTER.codec, lambda one: [("all", "events", 1)])
-DECIDERS = {COUNTER.category: COUNTER}
-SEGMENTS = 2
-NOT_COUNTED = Finding("", None, "can't be recounted: of 1 streams it has seen, events can't be replayed", "added")
-
-
-@dataclass
-class World:
-    """An event table, its rows and its counters, and what a verification of them finds."""
-
-    client: DynamoDBClient
-    events: str
-    read_models: str
-    sleep: Callable[[float], None] = lambda _: None
-    verified: Verified = field(default_factory=Verified)
-
-    def __post_init__(self) -> None:
-        self.store = DynamoDBEventStore(self.client, self.events)
-        self.rows = RowTarget(TOTALS, DynamoDBRowStore(self.client, self.read_models))
-        self.tally = TallyTarget(ADDED, DynamoDBTallyStore(self.client, self.read_models))
-        self.keys = DynamoDBKeyListing(self.client, self.read_models, [ADDED.name])
-        self.runner = ProjectionRunner(self.store, MemoryParkedStore(), writers=1)
-
-    def append(self, id_: str, *amounts: int, fed: bool = True) -> Commit:
-        """Append one commit; let the projections see it unless told."""
-        head = end_of(self.store, f"counter-{id_}")
-        stored = tuple(COUNTER.codec.encode(Added(amount=amount)) for amount in amounts)
-        commit = Commit(head.stream, head.version + 1, stored, f"{id_}/{head.version}", AT, digest="d")
-        self.store.append(commit, after=head)
-        if fed:
-            self.runner.run(self.rows, [commit])
-            self.runner.run(self.tally, [commit])
-        return commit
-
-    def overwrite(self, item: Any) -> None:
-        self.client.put_item(TableName=self.events, Item=item)
-
-    def change_row(self, stream: str, **changes: Any) -> None:
-        key = {"key": {"S": f"totals#{stream}"}}
-        item = self.client.get_item(TableName=self.read_models, Key=key)["Item"]
-        self.client.put_item(TableName=self.read_models, Item={**item, **changes})
-
-    def segment(self, segment: int, recount: Recount) -> list[Finding]:
-        targets = (self.rows, self.tally)
-        run = SegmentVerification(self.store, DECIDERS, targets, segment, SEGMENTS, tries=3, sleep=self.sleep)
-        found = list(run.findings())
-        for check in run.checks:
-            for page in self.keys.keys(segment, SEGMENTS):
-                found += check.orphans(page, self.store)
-        one = run.checks[1].recount
-        recount.add(one.counts, one.shrinking, one.uncounted)
-        self.verified += run.verified
-        return found
-
-    def totals(self) -> Counts:
-        return self.tally.totals({"all": {}})
-
-    def findings(self) -> set[Finding]:
-        """Verify everything, as its callers do."""
-        self.verified = Verified()
-        recount = Recount()
-        before = self.totals()
-        found = [one for segment in range(SEGMENTS) for one in self.segment(segment, recount)]
-        found += recount.differing(before, self.totals(), "added")
-        assert len(found) == len(set(found))
-        return set(found)
 
 
 @pytest.fixture
