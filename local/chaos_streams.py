@@ -18,6 +18,7 @@ from app.directory import DIRECTORY, DirectoryRow
 from app.stats import STATS
 from eventfold import RowTarget, TallyTarget
 from eventfold.errors import StoreUnavailableError
+from eventfold.generations import Generations
 from eventfold.testing.faults import CrashError, Fault, FaultInjector
 from eventfold.testing.mapping import EventSourceMapping
 from eventfold.testing.pump import Disorder, StreamPump
@@ -93,9 +94,13 @@ class Functions:
             RowTarget(directory, wiring.row_store()),
             TallyTarget(stats, wiring.tally_store()),
         )
+        # Read once and whenever asked for anew, never by the clock: a seed is the same run each time.
+        names = [target.name for target in self.targets]
+        generations = Generations(wiring.control_store(), names, clock=lambda: 0)
         modules: tuple[Any, ...] = (projections, app_redrive)
         for module in modules:
             module.targets = lambda: self.targets
+            module.generations = lambda: generations
         functions: Any = projections
         functions.log_projected = lambda name, _, result: self._note(name, result)
         functions.log_parked = self._note

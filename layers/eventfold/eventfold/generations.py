@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from pydantic import AwareDatetime, BaseModel
@@ -216,7 +215,6 @@ class Generations:
         self._projections = tuple(projections)
         self._keep = keep
         self._clock = clock
-        self._lock = Lock()
         self._known: tuple[float, Mapping[str, Control]] | None = None
 
     def controls(self, max_age: float | None = None) -> Mapping[str, Control]:
@@ -226,11 +224,11 @@ class Generations:
             StoreUnavailableError: they can't be read.
         """
         keep = self._keep if max_age is None else max_age
-        with self._lock:
-            now = self._clock()
-            if self._known is None or now - self._known[0] >= keep:
-                self._known = (now, self._store.read(self._projections))
-            return self._known[1]
+        now, known = self._clock(), self._known
+        if known is None or now - known[0] >= keep:
+            # Not under a lock: two threads that read at the same time cost a request, and none waits for another's.
+            known = self._known = (now, self._store.read(self._projections))
+        return known[1]
 
     def shown(self, projection: str) -> str:
         """Return the stored name of the generation that lists are read from."""
