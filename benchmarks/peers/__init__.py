@@ -1,0 +1,1 @@
+"""One file a peer: the same work, done with another library."""

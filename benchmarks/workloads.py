@@ -1,0 +1,162 @@
+"""What is measured: each workload once for its cost on the real store, and in rounds for its CPU."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmarks.cloning import clone
+from benchmarks.payload import folded
+from benchmarks.runners import BrokenError, Counted, MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.runners import Field, Worker
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How big the workloads are: events of streams, calls of a round."""
+
+    long: int = 1_000
+    pages: int = 2_500
+    streams: int = 200
+    each: int = 100
+    calls: int = 60
+    writers: int = 8
+    commands: int = 25
+    lengths: tuple[int, ...] = (10, 1_000, 100_000)
+    starts: int = 9
+
+
+WARM_UP = 3
+"""Calls before the first round, so that none of its figures is that of a first time."""
+
+type Calls = list[list[object]]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One kind of work.
+
+    `streams` are filled before: a name, its events, and how many of them come before a snapshot (0: none). `once` is
+    the call whose cost is counted, `calls(round)` are a round's. A figure is for one `unit`, of which a call does `per`.
+    """
+
+    key: str
+    title: str
+    method: str
+    once: list[object]
+    calls: Callable[[int], Calls]
+    streams: tuple[tuple[str, int, int], ...] = ()
+    clones: tuple[str, ...] = ()
+    unit: str = "call"
+    per: int = 1
+
+
+def workloads(sizes: Sizes) -> tuple[Workload, ...]:
+    """Return A to E and G: those that all peers do the same way."""
+
+    def new(events: int) -> Callable[[int], Calls]:
+        return lambda number: [[f"new-{events}-{number}-{n}", events] for n in range(sizes.calls)]
+
+    many = tuple(f"many-{n:03}" for n in range(sizes.streams))
+    all_events = sizes.streams * sizes.each
+    half, few = max(sizes.calls // 2, 1), max(sizes.calls // 12, 1)
+    # `hundred` stays as it is: while it is timed, writes go nowhere. `hundred-once` is for the count.
+    hundreds = (("hundred", 100, 0), ("hundred-once", 100, 0))
+    return (
+        Workload("A", "append 1 event to a new stream", "append", ["once-1", 1], new(1)),
+        Workload("B", "load 100 events, decide, append", "change", ["hundred-once"], lambda _: [["hundred"]] * half, hundreds),
+        Workload("C", "append 5 events, all or none", "append", ["once-5", 5], new(5)),
+        Workload("D", f"load {sizes.long:,} events, no snapshot", "load", ["long"], lambda _: [["long"]] * few),
+        Workload("E", "load a snapshot and 10 events", "load", ["snap"], lambda _: [["snap"]] * sizes.calls, (("snap", 60, 50),)),
+        Workload(
+            "G",
+            f"read {all_events:,} events of {sizes.streams} streams, stream by stream",
+            "read_streams",
+            [many],
+            lambda _: [[many]],
+            ((many[0], sizes.each, 0),),
+            many[1:],
+            "event",
+            all_events,
+        ),
+        Workload("S", "read every event of the table by a scan", "scan", [], lambda _: [[]], unit="event"),
+    )
+
+
+@dataclass
+class Measured:
+    """What one peer did in one workload: seconds for one unit, by round. `missing` says why there is nothing."""
+
+    cost: Counted = field(default_factory=lambda: Counted([], 0, 0))
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+    missing: str = ""
+
+    def ratio(self, base: Measured) -> float:
+        """Return the median of the rounds' ratios to another's CPU."""
+        return statistics.median(mine / its for mine, its in zip(self.cpu, base.cpu, strict=True))
+
+
+type Row = dict[str, Measured]
+
+
+def measure(field_: Field, workload: Workload, rounds: int, row: Row) -> Iterator[str]:
+    """Fill a row of the results: cost on the real store, then rounds on the stub; yield what is being done."""
+    workers = [worker for worker in field_.workers if worker.kind.does(workload.key)]
+    field_.stub.switch("record")
+    able: list[tuple[Worker, int]] = []
+    for worker in workers:
+        yield f"{workload.key}: preparing {worker.name}"
+        per = prepare(field_, worker, workload, row)
+        if not row[worker.name].missing:
+            able.append((worker, per))
+    field_.stub.switch("replay")
+    for worker, _ in able:
+        worker.time(workload.method, workload.calls(-1)[:WARM_UP])
+    for number in range(rounds):
+        yield f"{workload.key}: round {number + 1} of {rounds}"
+        for worker, per in able[:: 1 if number % 2 else -1]:
+            calls = workload.calls(number)
+            spent = worker.time(workload.method, calls)
+            row[worker.name].cpu.append(spent["cpu"] / len(calls) / per)
+            row[worker.name].wall.append(spent["wall"] / len(calls) / per)
+
+
+def prepare(field_: Field, worker: Worker, workload: Workload, row: Row) -> int:
+    """Fill streams, count the cost of one call, and let the stub record what is read; return the units of a call."""
+    try:
+        for stream, events, snapshot_at in workload.streams:
+            fill(worker, stream, events, snapshot_at)
+        if workload.clones:
+            stream, events, _ = workload.streams[0]
+            clone(field_.store, worker, stream, workload.clones)
+        if workload.method == "change" and worker.kind.warm:
+            worker.call("change", *workload.once)
+        row[worker.name] = Measured(worker.cost(workload.method, *workload.once))
+        done = worker.call(workload.method, *workload.calls(-1)[0])
+    except MissingError as why:
+        row[worker.name] = Measured(missing=f"can't: {why}")
+    except BrokenError as why:
+        row[worker.name] = Measured(missing=f"fails: {why}")
+    else:
+        return done if workload.key == "S" else workload.per
+    return 1
+
+
+def fill(worker: Worker, stream: str, events: int, snapshot_at: int = 0) -> None:
+    """Prepare a stream of one event a commit, with a snapshot at a version."""
+    worker.ask("fill", stream, snapshot_at or events)
+    if snapshot_at:
+        worker.call("snapshot", stream)
+        for version in range(snapshot_at, events):
+            worker.call("append", stream, 1, version)
+
+
+def right_total(sizes: Sizes) -> int:
+    """Return how many events `G` reads."""
+    return sizes.streams * folded(sizes.each)[0]
