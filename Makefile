@@ -10,12 +10,17 @@ SEED ?= 1
 EVENTS ?= 200000
 SECONDS ?= 60
 USERS ?= 8
+ROUNDS ?= 7
+ONLY ?=
 UV := .tools/uv/bin/uv
 VENV := .venv/.ready
 SAM := .tools/sam/.ready
 EMULATOR := .tools/emulator/.ready
 CHECKOV := .tools/checkov/.ready
 LOAD := .tools/load/.ready
+PEERS := $(patsubst %,.tools/bench/%/.ready,aett eventsourcing pynamodb)
+# castore is measured where Node.js is.
+CASTORE := $(if $(shell command -v npm),benchmarks/castore/node_modules/.ready)
 # `sam build` takes the first python3.13 on PATH, and runs `python -m pip` of it.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
@@ -57,6 +62,9 @@ load: setup $(LOAD) ## Put the local stack under load over HTTP, measure, recoun
 scale: $(VENV) ## Simulate the deployed shape at up to 1,000,000 commands a second: where it breaks first, what it costs
 	@python -m benchmarks.scale --seed $(SEED)
 
+bench: setup $(PEERS) $(CASTORE) ## Measure eventfold beside its peers: CPU, requests, capacity, dollars: ROUNDS=7 ONLY=A,B
+	@python -m benchmarks.main --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+
 fuzz: setup ## Throw 5,000 requests at the API, made up from its own description
 	@python -m pytest -q tests/fuzz --hypothesis-profile=fuzz
 
@@ -70,7 +78,7 @@ deploy: build ## Deploy to your AWS account, with the `default` profile of samco
 	@.tools/sam/bin/sam deploy
 
 lock: $(UV) ## Compile requirements/*.in and the layer's, with hashes
-	@for name in layers/dependencies/requirements requirements/uv requirements/sam requirements/emulator requirements/checkov requirements/load requirements/dev; do \
+	@for name in layers/dependencies/requirements requirements/uv requirements/sam requirements/emulator requirements/checkov requirements/load requirements/bench-aett requirements/bench-eventsourcing requirements/bench-pynamodb requirements/dev; do \
 	  echo "$$name.txt"; \
 	  $(UV) pip compile -q --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command "make lock" $(UPGRADE) $$name.in -o $$name.txt; \
@@ -117,4 +125,15 @@ $(LOAD): requirements/load.txt | $(VENV)
 	@$(UV) pip sync -q --python .tools/load --require-hashes requirements/load.txt
 	@touch $@
 
-.PHONY: help setup run demo test check chaos rebuild-drill load scale fuzz openapi build deploy lock clean
+.tools/bench/%/.ready: requirements/bench-%.txt | $(VENV)
+	@echo "Installing the peer $* into .tools/bench/$*"
+	@[ -x .tools/bench/$*/bin/python ] || $(UV) venv -q --python .venv/bin/python .tools/bench/$*
+	@$(UV) pip sync -q --python .tools/bench/$* --require-hashes requirements/bench-$*.txt
+	@touch $@
+
+benchmarks/castore/node_modules/.ready: benchmarks/castore/package-lock.json
+	@echo "Installing the peer castore into benchmarks/castore/node_modules"
+	@cd benchmarks/castore && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: help setup run demo test check chaos rebuild-drill load scale bench fuzz openapi build deploy lock clean
