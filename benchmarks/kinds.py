@@ -37,6 +37,8 @@ PLAIN_EVENTUAL = Kind("plain boto3, eventual", "plain:Eventual", note="reads at 
 OURS = Kind("eventfold", "ours:Ours", note="a command's first read is eventual, proven by its write")
 EVENTUAL = Kind("eventfold, eventual", "ours:OursEventual", note="loads at half price", only="D E")
 WARM = Kind("eventfold, warm", "ours:OursWarm", note="the process knows the aggregate", only="B F", warm=True)
+LONG = Kind("eventfold, long streams", "ours_long:OursLong", only="H L")
+REBUILD = Kind("eventfold, rebuild", "ours_long:OursRebuild", only="R")
 PYNAMODB = Kind("pynamodb", "pynamodb_made:Pynamodb", "pynamodb", "by hand: an item an event, transactions")
 AETT = Kind("aett", "aett_dynamodb:Aett", "aett", "an item a commit, two local indexes")
 EVENTSOURCING = Kind(
@@ -55,5 +57,5 @@ EVENTSOURCING_CACHED = Kind(
 )
 CASTORE_KIND = Kind("castore", "", "node", "TypeScript on Node.js: its events are typed at compile time, not checked")
 
-OURS_AND_PLAIN = (PLAIN, TRANSACTION, PLAIN_EVENTUAL, OURS, EVENTUAL, WARM)
+OURS_AND_PLAIN = (PLAIN, TRANSACTION, PLAIN_EVENTUAL, OURS, EVENTUAL, WARM, LONG, REBUILD)
 KINDS = (*OURS_AND_PLAIN, PYNAMODB, AETT, EVENTSOURCING, EVENTSOURCING_CACHED, CASTORE_KIND)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import boto3
 
 from benchmarks.kinds import CASTORE, TOOLS
 from local import dynamodb_local
-from local.toolchain import REGION, ROOT, StepError
+from local.toolchain import LOCAL, REGION, ROOT, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from benchmarks.kinds import Kind
 
+LOGS = LOCAL / "bench"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
 
 
@@ -57,11 +59,13 @@ class Worker:
     def __init__(self, kind: Kind, endpoint: str, prefix: str) -> None:
         self.kind = kind
         self.name = kind.name
+        self.log = LOGS / f"{re.sub(r'\W+', '-', kind.name)}.log"
+        LOGS.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             [*command(kind), endpoint, prefix],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.log.open("w"),
             text=True,
             cwd=ROOT,
             env=environment(),
@@ -113,7 +117,7 @@ class Worker:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise StepError(f"{self.name}: its process ended. By hand: {' '.join(command(self.kind))} URL PREFIX")
+            raise StepError(f"The bench's process for {self.name} ended. What it said last is in {self.log}.")
         answer = json.loads(line)
         if "missing" in answer:
             raise MissingError(answer["missing"])

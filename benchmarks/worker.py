@@ -113,7 +113,7 @@ class Meter:
     def _add(self, model: Any, parsed: dict[str, Any], **_: object) -> None:
         if self.on and model.name != "TransactWriteItems":
             used = parsed.get("ConsumedCapacity") or []
-            self.units += [(model.name, one["CapacityUnits"]) for one in ([used] if isinstance(used, dict) else used)]
+            self.units += [(model.name, float(one["CapacityUnits"])) for one in ([used] if isinstance(used, dict) else used)]
 
 
 def transacted(item: dict[str, dict[str, str]]) -> int:

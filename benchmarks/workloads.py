@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.cloning import clone
-from benchmarks.payload import folded
 from benchmarks.runners import BrokenError, Counted, MissingError
 
 if TYPE_CHECKING:
@@ -24,15 +23,15 @@ class Sizes:
     pages: int = 2_500
     streams: int = 200
     each: int = 100
-    calls: int = 60
+    calls: int = 120
     writers: int = 8
     commands: int = 25
     lengths: tuple[int, ...] = (10, 1_000, 100_000)
     starts: int = 9
 
 
-WARM_UP = 3
-"""Calls before the first round, so that none of its figures is that of a first time."""
+WARM_UP_SECONDS = 0.5
+"""How long each peer works before its first round is timed: compilers and caches have settled then."""
 
 type Calls = list[list[object]]
 
@@ -117,7 +116,7 @@ def measure(field_: Field, workload: Workload, rounds: int, row: Row) -> Iterato
             able.append((worker, per))
     field_.stub.switch("replay")
     for worker, _ in able:
-        worker.time(workload.method, workload.calls(-1)[:WARM_UP])
+        warm_up(worker, workload)
     for number in range(rounds):
         yield f"{workload.key}: round {number + 1} of {rounds}"
         for worker, per in able[:: 1 if number % 2 else -1]:
@@ -148,6 +147,14 @@ def prepare(field_: Field, worker: Worker, workload: Workload, row: Row) -> int:
     return 1
 
 
+def warm_up(worker: Worker, workload: Workload) -> None:
+    """Do the work until it has taken long enough."""
+    spent, number = 0.0, 0
+    while spent < WARM_UP_SECONDS:
+        number -= 1
+        spent += worker.time(workload.method, workload.calls(number))["wall"]
+
+
 def fill(worker: Worker, stream: str, events: int, snapshot_at: int = 0) -> None:
     """Prepare a stream of one event a commit, with a snapshot at a version."""
     worker.ask("fill", stream, snapshot_at or events)
@@ -156,7 +163,3 @@ def fill(worker: Worker, stream: str, events: int, snapshot_at: int = 0) -> None
         for version in range(snapshot_at, events):
             worker.call("append", stream, 1, version)
 
-
-def right_total(sizes: Sizes) -> int:
-    """Return how many events `G` reads."""
-    return sizes.streams * folded(sizes.each)[0]

@@ -1,7 +1,7 @@
 // castore (TypeScript) behind the same requests as worker.py: see there.
 import { createInterface } from "node:readline";
 import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { EventStore, EventType } from "@castore/core";
+import { EventStore, EventType, isEventAlreadyExistsError } from "@castore/core";
 import { DynamoDBSingleTableEventStorageAdapter } from "@castore/event-storage-adapter-dynamodb";
 
 const [endpoint, prefix] = process.argv.slice(2);
@@ -117,7 +117,7 @@ const peer = {
   },
 };
 
-const isConflict = (error) => error.code === "eventAlreadyExistsError";
+
 const spend = async (work) => {
   const wall = process.hrtime.bigint();
   const cpu = process.cpuUsage();
@@ -140,7 +140,7 @@ const persist = async (stream) => {
     try {
       return await peer.change(stream);
     } catch (error) {
-      if (!isConflict(error)) throw error;
+      if (!isEventAlreadyExistsError(error)) throw error;
     }
     await new Promise((done) => setTimeout(done, Math.random() * Math.min(320, 10 * 2 ** attempt)));
   }

@@ -110,7 +110,7 @@ class Eventsourcing:
         person = self.get(stream)
         if person.total < 0:
             raise ValueError(person)
-        person.change(**changed(person.version + 1))
+        person.change(**changed(int(person.version) + 1))  # boto3 makes it a Decimal
         self.app.save(person)
 
     def writer(self, stream: str) -> Callable[[], None]:

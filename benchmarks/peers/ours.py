@@ -13,7 +13,7 @@ from eventfold.dynamodb import DynamoDBEventStore, create_client
 from eventfold.errors import TooManyConflictsError, VersionConflictError
 from eventfold.handling import utc_now
 from eventfold.scanning import by_stream
-from eventfold.snapshots import DEFAULT_INTERVAL, first_page
+from eventfold.snapshots import first_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,21 +137,6 @@ class Ours:
                         state = evolve(state, recorded.event)
             events += state.version
         return events
-
-    def grow(self, stream: str, version: int) -> None:
-        """Prepare a long stream quickly: big commits, the last 40 events one by one, a snapshot, 10 events more."""
-        short = min(40, version)
-        for after in range(0, version - short, 1_000):
-            self.append(stream, min(1_000, version - short - after), after)
-        for after in range(version - short, version):
-            self.append(stream, 1, after)
-        self.snapshot(stream)
-        for after in range(version, version + 10):
-            self.append(stream, 1, after)
-
-    def change_behind_snapshot(self, stream: str) -> None:
-        """Run a command as a process does that knows nothing, at the usual interval."""
-        self.new_handler(DEFAULT_INTERVAL).handle(stream, Change())
 
 
 def void(_: object) -> None:

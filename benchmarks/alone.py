@@ -1,0 +1,115 @@
+"""What only eventfold is measured in: a projection batch, cost against length, and a rebuild's memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.cloning import clone
+from benchmarks.runners import BrokenError, Counted
+from benchmarks.workloads import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.runners import Field, Worker
+    from benchmarks.workloads import Row, Sizes
+
+
+@dataclass
+class Reading:
+    """A rebuild's read at one size."""
+
+    events: int
+    measured: Measured
+    peak_bytes: int
+
+
+def projections(field: Field, worker: Worker, rounds: int, row: Row) -> Iterator[str]:
+    """H: project 100 commits of 10 streams into a read model that has seen none. CPU seconds are for one commit."""
+    yield "H: preparing"
+    commits = worker.call("commit_batch")
+    cost = worker.cost("project_batch")
+    measured = row[worker.name] = Measured(cost)
+    for number in range(rounds):
+        yield f"H: round {number + 1} of {rounds}"
+        # On the real store: its rows are new each time, so nothing could be replayed.
+        spent = worker.time("project_batch", [[]] * 3)
+        measured.cpu.append(spent["cpu"] / 3 / commits)
+        measured.wall.append(spent["wall"] / 3 / commits)
+
+
+def lengths(field: Field, worker: Worker, sizes: Sizes, rounds: int, rows: dict[str, dict[int, Measured]]) -> Iterator[str]:
+    """L: a command of a process that knows nothing, and a load, with a snapshot ten events back, by version."""
+    field.stub.switch("record")
+    rows |= {"change_cold": {}, "load_short": {}}
+    for version in sizes.lengths:
+        yield f"L: a stream of {version:,} events"
+        worker.call("grow", f"length-{version}", version)
+        if worker.call("load_short", f"length-{version}") != version + 10:
+            raise AssertionError(f"a stream of {version:,} events and 10 more came back otherwise")
+        # The load first: the command adds an event.
+        for method in ("load_short", "change_cold"):
+            rows[method][version] = Measured(worker.cost(method, f"length-{version}"))
+        worker.call("load_short", f"length-{version}")
+        worker.call("change_cold", f"length-{version}")
+    field.stub.switch("replay")
+    for number in range(-1, rounds):
+        yield f"L: round {max(number, 0) + 1} of {rounds}"
+        for method, row in rows.items():
+            for version, measured in list(row.items())[:: 1 if number % 2 else -1]:
+                spent = worker.time(method, [[f"length-{version}"]] * sizes.calls)
+                if number >= 0:
+                    measured.cpu.append(spent["cpu"] / sizes.calls)
+                    measured.wall.append(spent["wall"] / sizes.calls)
+
+
+def rebuild(field: Field, worker: Worker, sizes: Sizes, rounds: int, found: list[Reading]) -> Iterator[str]:
+    """R: read a whole table by a scan, at two sizes."""
+    field.stub.switch("record")
+    names = [f"many-{n:03}" for n in range(sizes.streams)]
+    small = sizes.streams // 4
+    worker.ask("fill", names[0], sizes.each)
+    for streams in (names[:small], names):
+        yield f"R: {len(streams) * sizes.each:,} events"
+        field.stub.switch("record")
+        clone(field.store, worker, names[0], streams[1:])
+        measured = Measured(worker.cost("scan"))
+        events = worker.call("scan")
+        if events != len(streams) * sizes.each:
+            raise AssertionError(f"a scan read {events:,} of {len(streams) * sizes.each:,} events")
+        field.stub.switch("replay")
+        reading = Reading(events, measured, worker.ask("peak", "scan", []))
+        for _ in range(rounds):
+            spent = worker.time("scan", [[]])
+            measured.cpu.append(spent["cpu"])
+            measured.wall.append(spent["wall"])
+        found.append(reading)
+
+
+def race(field: Field, sizes: Sizes, rounds: int, row: Row, faults: dict[str, list[str]]) -> Iterator[str]:
+    """F: writers on one stream of the real store, each with what a process of its own would remember, by peer."""
+    field.stub.switch("record")
+    successes = sizes.writers * sizes.commands
+    workers = [worker for worker in field.workers if worker.kind.does("F") and worker.name in faults]
+    for number in range(-1, rounds):
+        for worker in workers[:: 1 if number % 2 else -1]:
+            yield f"F: round {max(number, 0) + 1} of {rounds}: {worker.name}"
+            stream = f"race-{number}"
+            measured = row.setdefault(worker.name, Measured())
+            if measured.missing:
+                continue
+            worker.call("append", stream, 1)
+            try:
+                spent = worker.ask("race", stream, sizes.writers, sizes.commands if number >= 0 else 1)
+            except BrokenError as why:
+                measured.missing = f"fails: {why}"
+                continue
+            if number < 0:
+                continue  # a warm-up
+            measured.cost = Counted(spent["requests"], spent["read"], spent["written"])
+            measured.cpu.append(spent["cpu"] / successes)
+            measured.wall.append(spent["wall"] / successes)
+            kept = worker.call("load", stream)[0] - 1
+            if kept != successes and not any("lost" in one for one in faults[worker.name]):
+                faults[worker.name].append(f"8 writers of one stream: {successes - kept} of {successes} updates lost")

@@ -1,0 +1,86 @@
+"""Cold start of what is deployed: the built layers and the command function, in a new process each time."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmarks.runners import environment
+from local.build import local_build
+from local.toolchain import ROOT, StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.runners import Field
+
+MIB = 2**20
+PAYLOAD = ROOT / "events" / "commands" / "create-user.json"
+TABLE = "cold-events"
+
+
+@dataclass
+class ColdStart:
+    """CPU and wall seconds of each new process, interpreter included, and the dependencies layer's size unzipped."""
+
+    cpu: dict[str, list[float]] = field(default_factory=lambda: {"handler": [], "boto3": []})
+    wall: dict[str, list[float]] = field(default_factory=lambda: {"handler": [], "boto3": []})
+    layer_mib: float = 0
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds' ratios: the function to the least."""
+        return statistics.median(a / b for a, b in zip(self.cpu["handler"], self.cpu["boto3"], strict=True))
+
+
+def measure(where: Field, starts: int, found: ColdStart) -> Iterator[str]:
+    """Start both in turn, often; yield what is being done. The first of each is not counted: it warms the disk cache."""
+    build = local_build()
+    layer = build / "DependenciesLayer" / "python"
+    found.layer_mib = sum(one.stat().st_size for one in layer.rglob("*") if one.is_file()) / MIB
+    where.store.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "stream", "KeyType": "HASH"}, {"AttributeName": "version", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "stream", "AttributeType": "S"},
+            {"AttributeName": "version", "AttributeType": "N"},
+        ],
+    )
+    layers = [build / name / "python" for name in ("DependenciesLayer", "EventfoldLayer", "AppLayer")]
+    arguments = {
+        "handler": [str(PAYLOAD), str(build / "CommandsFunction"), *map(str, layers)],
+        "boto3": [TABLE, str(layer)],
+    }
+    for number in range(-1, starts):
+        yield f"cold start {max(number, 0) + 1} of {starts}"
+        for kind in list(arguments)[:: 1 if number % 2 else -1]:
+            cpu, wall = _start(where.store_url, kind, arguments[kind])
+            if number >= 0:
+                found.cpu[kind].append(cpu)
+                found.wall[kind].append(wall)
+
+
+def _start(endpoint: str, kind: str, arguments: list[str]) -> tuple[float, float]:
+    settings = {"EVENTS_TABLE": TABLE, "READ_MODELS_TABLE": "rows", "PARKED_TABLE": "parked"}
+    powertools = {"POWERTOOLS_SERVICE_NAME": "commands", "POWERTOOLS_METRICS_NAMESPACE": "eventfold"}
+    kept = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    child = ROOT / "benchmarks" / "cold_child.py"
+    wall = time.perf_counter()
+    # -I and -S: no site-packages and no user's settings. Bytecode is there already, as in the deployed artifact.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", str(child), kind, *arguments],
+        env=kept | settings | powertools | {"AWS_ENDPOINT_URL": endpoint},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    wall = time.perf_counter() - wall
+    if done.returncode != 0:
+        raise StepError(f"the cold start of {kind} failed:\n{done.stderr[-2000:]}{done.stdout[-500:]}")
+    return float(done.stderr.splitlines()[-1]), wall
