@@ -38,7 +38,7 @@ class ColdStart:
 
 
 def measure(where: Field, starts: int, found: ColdStart) -> Iterator[str]:
-    """Start both in turn, often; yield what is being done. The first of each is not counted: it warms the disk cache."""
+    """Start both in turn, often; yield what is being done. The first of each warms the disk cache: not counted."""
     build = local_build()
     layer = build / "DependenciesLayer" / "python"
     found.layer_mib = sum(one.stat().st_size for one in layer.rglob("*") if one.is_file()) / MIB

@@ -15,7 +15,7 @@ class Kind:
     """A peer under one setting.
 
     `made_by` is its module and class in `peers`, `environment` where its libraries are: a folder in .tools/bench,
-    `node`, or none for the project's own. `only` are the workloads in which this setting makes a difference; empty: all.
+    `node`, or none for the project's own. `only` are the workloads in which its setting makes a difference; empty: all.
     `warm` ones remember an aggregate from one command to the next.
     """
 

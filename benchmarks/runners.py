@@ -53,6 +53,19 @@ def environment() -> dict[str, str]:
     return {**kept, **ENVIRONMENT, "PYTHONPATH": str(ROOT), "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """Close a process's input, which ends it; kill it if it doesn't."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(1)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
 class Worker:
     """A peer's process."""
 
@@ -61,11 +74,12 @@ class Worker:
         self.name = kind.name
         self.log = LOGS / f"{re.sub(r'\W+', '-', kind.name)}.log"
         LOGS.mkdir(parents=True, exist_ok=True)
+        self._said = self.log.open("w")
         self._process = subprocess.Popen(
             [*command(kind), endpoint, prefix],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.log.open("w"),
+            stderr=self._said,
             text=True,
             cwd=ROOT,
             env=environment(),
@@ -79,13 +93,8 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         """End the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            self._process.wait(1)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
+        self._said.close()
 
     def call(self, method: str, *arguments: object) -> Any:
         """Call one method of the peer."""
@@ -149,8 +158,7 @@ class Stub:
 
     def stop(self) -> None:
         """End it."""
-        self._process.kill()
-        self._process.wait()
+        end(self._process)
 
     def _read(self) -> str:
         return self._process.stdout.readline().strip() if self._process.stdout is not None else ""
@@ -179,7 +187,8 @@ def running(kinds: Sequence[Kind], prefix: str = "bench") -> Iterator[Field]:
         url = stack.enter_context(dynamodb_local.running())
         stub = Stub(url)
         stack.callback(stub.stop)
-        workers = [stack.enter_context(Worker(kind, stub.url, prefix)) for kind in kinds]
+        started = [Worker(kind, stub.url, prefix) for kind in kinds]  # side by side: imports take long
+        workers = [stack.enter_context(worker) for worker in started]
         store: DynamoDBClient = boto3.Session("local", "local", region_name=REGION).client("dynamodb", endpoint_url=url)
         yield Field(workers, stub, url, store)
 

@@ -74,7 +74,7 @@ class Peer(Protocol):
 
 
 class Meter:
-    """Counts requests and capacity units of a block of work. Asking for them costs CPU: what is timed is not metered."""
+    """Counts requests and capacity units. Asking for them costs CPU: what is timed is not metered, but for F."""
 
     def __init__(self, clients: list[Any]) -> None:
         self.on = False
@@ -113,7 +113,9 @@ class Meter:
     def _add(self, model: Any, parsed: dict[str, Any], **_: object) -> None:
         if self.on and model.name != "TransactWriteItems":
             used = parsed.get("ConsumedCapacity") or []
-            self.units += [(model.name, float(one["CapacityUnits"])) for one in ([used] if isinstance(used, dict) else used)]
+            self.units += [
+                (model.name, float(one["CapacityUnits"])) for one in ([used] if isinstance(used, dict) else used)
+            ]
 
 
 def transacted(item: dict[str, dict[str, str]]) -> int:
@@ -197,23 +199,24 @@ class Worker:
         wall, cpu = time.perf_counter(), time.process_time()
         try:
             with ThreadPoolExecutor(writers) as pool:
-                list(pool.map(lambda write: [self._persist(write) for _ in range(each)], workers))
+                list(pool.map(self._persist, workers, itertools.repeat(each)))
         finally:
             spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
             counted = self.meter.stop()
         return counted | spent
 
-    def _persist(self, write: Callable[[], None]) -> None:
-        """Run a command again while it loses its race, after the same pauses for all peers: those of eventfold."""
-        for attempt in itertools.count():
-            try:
-                write()
-            except Exception as error:
-                if not self.peer.is_conflict(error):
-                    raise
-                time.sleep(random.uniform(0, min(0.32, 0.01 * 2**attempt)))
-            else:
-                return
+    def _persist(self, write: Callable[[], None], times: int) -> None:
+        """Run a command so often; again while it loses its race, after the same pauses for all peers: eventfold's."""
+        for _ in range(times):
+            for attempt in itertools.count():
+                try:
+                    write()
+                except Exception as error:
+                    if not self.peer.is_conflict(error):
+                        raise
+                    time.sleep(random.uniform(0, min(0.32, 0.01 * 2**attempt)))
+                else:
+                    break
 
 
 def serve(worker: Worker, lines: Iterator[str]) -> None:
@@ -232,4 +235,6 @@ def serve(worker: Worker, lines: Iterator[str]) -> None:
 if __name__ == "__main__":
     made, endpoint, prefix = sys.argv[1:]
     module, _, kind = made.partition(":")
-    serve(Worker(getattr(importlib.import_module(f"benchmarks.peers.{module}"), kind)(endpoint, prefix)), iter(sys.stdin))
+    serve(
+        Worker(getattr(importlib.import_module(f"benchmarks.peers.{module}"), kind)(endpoint, prefix)), iter(sys.stdin)
+    )

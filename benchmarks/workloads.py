@@ -10,15 +10,19 @@ from benchmarks.cloning import clone
 from benchmarks.runners import BrokenError, Counted, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from benchmarks.runners import Field, Worker
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How big the workloads are: events of streams, calls of a round."""
+    """How big the workloads are: events of streams, calls of a round.
 
+    Each peer works for `warm_up_seconds` before its first round is timed: compilers and caches have settled then.
+    """
+
+    near: int = 100
     long: int = 1_000
     pages: int = 2_500
     streams: int = 200
@@ -28,10 +32,8 @@ class Sizes:
     commands: int = 25
     lengths: tuple[int, ...] = (10, 1_000, 100_000)
     starts: int = 9
+    warm_up_seconds: float = 0.5
 
-
-WARM_UP_SECONDS = 0.5
-"""How long each peer works before its first round is timed: compilers and caches have settled then."""
 
 type Calls = list[list[object]]
 
@@ -41,7 +43,7 @@ class Workload:
     """One kind of work.
 
     `streams` are filled before: a name, its events, and how many of them come before a snapshot (0: none). `once` is
-    the call whose cost is counted, `calls(round)` are a round's. A figure is for one `unit`, of which a call does `per`.
+    the call whose cost is counted, `calls(round)` are a round's. A figure is for one of the `per` units of a call.
     """
 
     key: str
@@ -51,7 +53,6 @@ class Workload:
     calls: Callable[[int], Calls]
     streams: tuple[tuple[str, int, int], ...] = ()
     clones: tuple[str, ...] = ()
-    unit: str = "call"
     per: int = 1
 
 
@@ -63,15 +64,24 @@ def workloads(sizes: Sizes) -> tuple[Workload, ...]:
 
     many = tuple(f"many-{n:03}" for n in range(sizes.streams))
     all_events = sizes.streams * sizes.each
-    half, few = max(sizes.calls // 2, 1), max(sizes.calls // 12, 1)
-    # `hundred` stays as it is: while it is timed, writes go nowhere. `hundred-once` is for the count.
-    hundreds = (("hundred", 100, 0), ("hundred-once", 100, 0))
+    half, few = max(sizes.calls // 2, 1), max(sizes.calls // 6, 1)
+    # `near` stays as it is: while it is timed, writes go nowhere. `near-once` is for the count.
+    near = (("near", sizes.near, 0), ("near-once", sizes.near, 0))
     return (
         Workload("A", "append 1 event to a new stream", "append", ["once-1", 1], new(1)),
-        Workload("B", "load 100 events, decide, append", "change", ["hundred-once"], lambda _: [["hundred"]] * half, hundreds),
+        Workload(
+            "B", f"load {sizes.near} events, decide, append", "change", ["near-once"], lambda _: [["near"]] * half, near
+        ),
         Workload("C", "append 5 events, all or none", "append", ["once-5", 5], new(5)),
         Workload("D", f"load {sizes.long:,} events, no snapshot", "load", ["long"], lambda _: [["long"]] * few),
-        Workload("E", "load a snapshot and 10 events", "load", ["snap"], lambda _: [["snap"]] * sizes.calls, (("snap", 60, 50),)),
+        Workload(
+            "E",
+            "load a snapshot and 10 events",
+            "load",
+            ["snap"],
+            lambda _: [["snap"]] * sizes.calls,
+            (("snap", 60, 50),),
+        ),
         Workload(
             "G",
             f"read {all_events:,} events of {sizes.streams} streams, stream by stream",
@@ -80,10 +90,9 @@ def workloads(sizes: Sizes) -> tuple[Workload, ...]:
             lambda _: [[many]],
             ((many[0], sizes.each, 0),),
             many[1:],
-            "event",
             all_events,
         ),
-        Workload("S", "read every event of the table by a scan", "scan", [], lambda _: [[]], unit="event"),
+        Workload("S", "read every event of the table by a scan", "scan", [], lambda _: [[]]),
     )
 
 
@@ -96,15 +105,19 @@ class Measured:
     wall: list[float] = field(default_factory=list)
     missing: str = ""
 
+    def ratios(self, base: Measured) -> list[float]:
+        """Return each round's ratio to another's CPU."""
+        return [mine / its for mine, its in zip(self.cpu, base.cpu, strict=True)]
+
     def ratio(self, base: Measured) -> float:
         """Return the median of the rounds' ratios to another's CPU."""
-        return statistics.median(mine / its for mine, its in zip(self.cpu, base.cpu, strict=True))
+        return statistics.median(self.ratios(base))
 
 
 type Row = dict[str, Measured]
 
 
-def measure(field_: Field, workload: Workload, rounds: int, row: Row) -> Iterator[str]:
+def measure(field_: Field, workload: Workload, sizes: Sizes, rounds: int, row: Row) -> Iterator[str]:
     """Fill a row of the results: cost on the real store, then rounds on the stub; yield what is being done."""
     workers = [worker for worker in field_.workers if worker.kind.does(workload.key)]
     field_.stub.switch("record")
@@ -116,7 +129,7 @@ def measure(field_: Field, workload: Workload, rounds: int, row: Row) -> Iterato
             able.append((worker, per))
     field_.stub.switch("replay")
     for worker, _ in able:
-        warm_up(worker, workload)
+        warm_up(worker, workload, sizes.warm_up_seconds)
     for number in range(rounds):
         yield f"{workload.key}: round {number + 1} of {rounds}"
         for worker, per in able[:: 1 if number % 2 else -1]:
@@ -147,10 +160,10 @@ def prepare(field_: Field, worker: Worker, workload: Workload, row: Row) -> int:
     return 1
 
 
-def warm_up(worker: Worker, workload: Workload) -> None:
+def warm_up(worker: Worker, workload: Workload, seconds: float) -> None:
     """Do the work until it has taken long enough."""
     spent, number = 0.0, 0
-    while spent < WARM_UP_SECONDS:
+    while spent < seconds:
         number -= 1
         spent += worker.time(workload.method, workload.calls(number))["wall"]
 
@@ -162,4 +175,3 @@ def fill(worker: Worker, stream: str, events: int, snapshot_at: int = 0) -> None
         worker.call("snapshot", stream)
         for version in range(snapshot_at, events):
             worker.call("append", stream, 1, version)
-

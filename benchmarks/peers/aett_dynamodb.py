@@ -78,9 +78,7 @@ class Aett:
         )
 
     def is_conflict(self, error: Exception) -> bool:
-        return isinstance(
-            error, ConflictingCommitException | DuplicateCommitException | NonConflictingCommitException
-        )
+        return isinstance(error, ConflictingCommitException | DuplicateCommitException | NonConflictingCommitException)
 
     def snapshot(self, stream: str) -> None:
         state = self.fold(stream, State())

@@ -26,7 +26,7 @@ class State(BaseModel):
 
 def new(version: int) -> Changed:
     """Return the event of a version."""
-    return Changed(**changed(version))  # type: ignore[arg-type] # fields by name
+    return Changed(**changed(version))
 
 
 def evolve(state: State, event: Changed) -> State:

@@ -49,7 +49,7 @@ def decide(_command: Change, state: State) -> list[Changed]:
 
 def new(version: int) -> Changed:
     """Return the event of a version."""
-    return Changed(**changed(version))  # type: ignore[arg-type] # fields by name
+    return Changed(**changed(version))
 
 
 def evolve(state: State, event: Changed) -> State:
@@ -153,5 +153,3 @@ class OursWarm(Ours):
     """The process knows the aggregate: the command function's setting."""
 
     cached_states = 1000
-
-

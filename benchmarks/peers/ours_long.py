@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING
 
 from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve
@@ -18,7 +17,7 @@ BIG_COMMIT = 1_000
 SHORT_COMMITS = 40
 """Commits of one event before the snapshot: as many as a load's first page may reach behind it."""
 BEHIND = 10
-WRITE_STREAMS, WRITE_EVENTS = 10, 10
+STREAMS, COMMITS = 10, 10
 
 
 def project(row: State | None, recorded: Recorded[Changed]) -> State:
@@ -33,8 +32,7 @@ class OursLong(Ours):
         super().__init__(endpoint, prefix)
         self.rows = DynamoDBRowStore(self.client, f"{prefix}-rows")
         self.runner = ProjectionRunner(self.store, MemoryParkedStore())
-        self.batch: list[Commit] = []
-        self.runs = count()
+        self.batches: tuple[list[Commit], list[Commit]] = ([], [])
 
     def create_tables(self) -> None:
         super().create_tables()
@@ -62,24 +60,35 @@ class OursLong(Ours):
 
     def load_short(self, stream: str) -> int:
         """Load as a command does; return the version."""
-        return load(
-            self.store, DECIDER, stream_name("bench", stream), page_size=first_page(), consistent=False
-        ).version
+        return load(self.store, DECIDER, stream_name("bench", stream), page_size=first_page(), consistent=False).version
 
     def commit_batch(self) -> int:
-        """Append what is to be projected, ten commits of ten streams; return how many commits."""
-        for n in range(WRITE_STREAMS):
-            for after in range(WRITE_EVENTS):
+        """Append twice what is to be projected; return how many commits a batch has: ten of each of ten streams."""
+        for n in range(STREAMS):
+            for after in range(2 * COMMITS):
                 self.append(f"projected-{n}", 1, after)
-        streams = [stream_name("bench", f"projected-{n}") for n in range(WRITE_STREAMS)]
-        self.batch = [commit for stream in streams for commit in self.store.oldest_first(stream)]
-        return len(self.batch)
+        streams = [stream_name("bench", f"projected-{n}") for n in range(STREAMS)]
+        for n, stream in enumerate(streams):
+            commits = list(self.store.oldest_first(stream))
+            self.batches[0].extend(commits[:COMMITS])
+            self.batches[1].extend(commits[COMMITS:])
+            if len(commits) != 2 * COMMITS:
+                raise ValueError(f"stream {n} has {len(commits)} commits")
+        return len(self.batches[1])
 
-    def project_batch(self) -> None:
-        """Project the batch into a read model that has seen nothing yet."""
-        read_model = Projection(f"people{next(self.runs)}", "bench", DECIDER.codec, State, project)
-        result = self.runner.run(RowTarget(read_model, self.rows), self.batch)
-        if result.applied != len(self.batch) or result.parked:
+    def project_first(self, name: str) -> None:
+        """Prepare a read model that has seen the first batch: an ordinary batch finds its rows there."""
+        self.project(name, self.batches[0])
+
+    def project_batch(self, name: str) -> None:
+        """Project the second batch."""
+        self.project(name, self.batches[1])
+
+    def project(self, name: str, batch: list[Commit]) -> None:
+        """Project a batch, each commit of it."""
+        read_model = Projection(name, "bench", DECIDER.codec, State, project)
+        result = self.runner.run(RowTarget(read_model, self.rows), batch)
+        if result.applied != len(batch) or result.parked:
             raise ValueError(result)
 
 

@@ -1,0 +1,198 @@
+"""A run's results as a page with charts: benchmarks/results.md."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from benchmarks import charts, costs, machine, prices
+from benchmarks.kinds import KINDS, OURS
+from benchmarks.payload import payload_bytes
+from benchmarks.report import MATRIX, figure, micros, names, wrongs
+from benchmarks.results import ON_THE_STUB, TITLES
+from benchmarks.targets import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from benchmarks.cold_start import ColdStart
+    from benchmarks.results import Results
+    from benchmarks.targets import Verdict
+    from benchmarks.workloads import Measured
+
+OUR_NAME = OURS.name
+
+
+def write(results: Results, verdicts: Sequence[Verdict], folder: Path) -> Path:
+    """Write the page and its charts; return the page."""
+    page = folder / "results.md"
+    page.write_text("\n".join(_lines(results, verdicts)) + "\n")
+    (folder / "cpu.svg").write_text(_cpu_chart(results))
+    (folder / "dollars.svg").write_text(_dollar_chart(results))
+    return page
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield a table and an empty line."""
+    yield f"| {' | '.join(header)} |"
+    yield f"| {' | '.join('---' if n == 0 else '---:' for n, _ in enumerate(header))} |"
+    for row in rows:
+        yield f"| {' | '.join(map(str, row))} |"
+    yield ""
+
+
+def _lines(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    yield "# Benchmark\n"
+    yield "Written by `make bench`; do not edit. CPU is that of the client's process, which is what a Lambda pays for."
+    yield f"Each figure is the median of {results.rounds} rounds, in which the peers take turns; a ratio is the"
+    yield f"median of the rounds' ratios to plain boto3 with default settings. One event is {payload_bytes()} bytes of"
+    yield "JSON, the same for all, typed by pydantic where nothing else is said, and folded into a state.\n"
+    yield from table(("machine", ""), machine.machine().items())
+    yield from table(("versions", ""), machine.versions().items())
+    yield from _matrix(results)
+    yield from _wrong(results)
+    yield "## Targets\n"
+    rows = ((one.key, one.measure, one.target, one.found, "met" if one.met else "**missed**") for one in verdicts)
+    yield from table(("", "measured", "target", "found", ""), rows)
+    for key in results.rows:
+        yield from _workload(results, key)
+    yield from _alone(results)
+    yield from _dollars(results)
+
+
+def _matrix(results: Results) -> Iterator[str]:
+    yield "## CPU, as a ratio to plain boto3\n"
+    keys = [key for key in MATRIX if key in results.rows]
+    rows = []
+    for name in names(results):
+        cells = ((key, results.rows[key].get(name)) for key in keys)
+        shown = [figure(cell, results.base(key)) if cell else "" for key, cell in cells]
+        rows.append((f"{name} **(wrong)**" if results.wrong(name) else name, *shown))
+    yield from table(("", *keys), rows)
+    yield "".join(f"{key}: {TITLES[key]}. " for key in keys) + "C is to the transaction of an item an event.\n"
+    yield "![CPU by workload and peer](cpu.svg)\n"
+
+
+def _wrong(results: Results) -> Iterator[str]:
+    yield "Each peer's results are checked first, on DynamoDB Local. Who fails is **wrong**: its figures are shown, but"
+    yield "are for work that was not done.\n"
+    yield from (f"- {one}" for one in wrongs(results) or ["No peer failed."])
+    yield ""
+    yield from (f"- {name}: not measured, {why}" for name, why in results.absent.items())
+    notes = {kind.name: kind.note for kind in KINDS if kind.note}
+    yield "Where settings differ:\n"
+    yield from (f"- {name}: {notes[name]}" for name in names(results) if name in notes)
+    yield ""
+
+
+def _workload(results: Results, key: str) -> Iterator[str]:
+    yield f"## {key}: {TITLES[key]}\n"
+    yield "CPU and wall on replayed answers" if key in ON_THE_STUB else "CPU and wall on DynamoDB Local"
+    yield "(the server shares the cores); requests and capacity on DynamoDB Local.\n"
+    base = results.base(key)
+    per = results.sizes.writers * results.sizes.commands if key == "F" else 1
+    rows = (_row(results, name, one, base, per) for name, one in results.rows[key].items())
+    yield from table(("", "CPU", "min .. max", "ratio", "min .. max", "wall", "requests", "RCU", "WCU"), rows)
+
+
+def _row(results: Results, name: str, one: Measured, base: Measured | None, per: int) -> tuple[str, ...]:
+    shown = f"{name} **(wrong)**" if results.wrong(name) else name
+    if one.missing:
+        return (shown, one.missing, *[""] * 7)
+    ratios = one.ratios(base) if base else []
+    counts = Counter(one.cost.requests)
+    requests = ", ".join(f"{count / per:,.4g} {request}" for request, count in counts.items())
+    return (
+        shown,
+        micros(statistics.median(one.cpu)),
+        f"{micros(min(one.cpu))} .. {micros(max(one.cpu))}",
+        f"{statistics.median(ratios):.3f}" if ratios else "",
+        f"{min(ratios):.3f} .. {max(ratios):.3f}" if ratios else "",
+        micros(statistics.median(one.wall)),
+        requests,
+        f"{one.cost.read / per:,.4g}",
+        f"{one.cost.written / per:,.4g}",
+    )
+
+
+def _alone(results: Results) -> Iterator[str]:
+    if results.lengths:
+        yield "## Cost against length\n"
+        yield "A process that knows nothing; a snapshot ten events back. CPU on replayed answers.\n"
+        yield from table(("", "CPU", "requests", "RCU", "WCU"), _length_rows(results))
+    if results.rebuild:
+        yield "## Rebuild\n"
+        yield from table(("", "CPU", "an event", "most memory held", "requests"), _rebuild_rows(results))
+    if results.cold:
+        yield "## Cold start\n"
+        yield "A new process each time, interpreter included, on the built layers with their bytecode: import the"
+        yield "command function and handle its first `POST /users`; and the least there is: `import boto3`, a client,"
+        yield "one `put_item`.\n"
+        yield from table(("", "CPU", "min .. max", "wall"), _cold_rows(results.cold))
+        yield f"Ratio {results.cold.ratio:.2f}. The dependencies layer is {results.cold.layer_mib:.1f} MiB unzipped.\n"
+
+
+def _length_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    for method, name in (("change_cold", "command"), ("load_short", "load")):
+        for version, one in results.lengths[method].items():
+            cost = one.cost
+            cpu = micros(statistics.median(one.cpu))
+            yield f"{name}, version {version:,}", cpu, len(cost.requests), cost.read, cost.written
+
+
+def _rebuild_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    for one in results.rebuild:
+        cpu, requests = statistics.median(one.measured.cpu), len(one.measured.cost.requests)
+        memory = f"{one.peak_bytes / 2**20:.1f} MiB"
+        yield f"{one.events:,} events", f"{cpu:.3f} s", micros(cpu / one.events), memory, requests
+
+
+def _cold_rows(cold: ColdStart) -> Iterator[tuple[object, ...]]:
+    for kind, name in (("handler", "command function"), ("boto3", "boto3 and one put_item")):
+        least, middle, most = (1000 * one for one in spread(cold.cpu[kind]))
+        wall = 1000 * statistics.median(cold.wall[kind])
+        yield name, f"{middle:.0f} ms", f"{least:.0f} .. {most:.0f} ms", f"{wall:.0f} ms"
+
+
+def _dollars(results: Results) -> Iterator[str]:
+    keys, found = costs.table(results.rows)
+    if not keys:
+        return
+    yield "## Dollars for a million\n"
+    write, read = prices.WRITE_UNIT * costs.MILLION, prices.READ_UNIT * costs.MILLION
+    yield f"Capacity as measured above, on demand in us-east-1: ${write:.3f} a million write units,"
+    yield f"${read:.3f} a million read units. Storage and Lambda are not in it.\n"
+    ordered = [kind.name for kind in KINDS if kind.name in found]
+    rows = ((name, *(f"{found[name][key]:.2f}" if key in found[name] else "" for key in keys)) for name in ordered)
+    yield from table(("", *(costs.COLUMNS[key] for key in keys)), rows)
+    yield "![Dollars for a million](dollars.svg)"
+
+
+def _bar(results: Results, name: str, value: float, label: str) -> charts.Bar:
+    wrong = results.wrong(name)
+    kind = "ours" if name.startswith(OUR_NAME) else "wrong" if wrong else "peer"
+    return charts.Bar(name, value, kind, f"{label} (wrong)" if wrong else label)
+
+
+def _cpu_chart(results: Results) -> str:
+    panels = []
+    for key in (key for key in MATRIX if key in results.rows):
+        base = results.base(key)
+        row = {name: one for name, one in results.rows[key].items() if not one.missing}
+        if base:
+            bars = [_bar(results, name, one.ratio(base), f"{one.ratio(base):.2f}") for name, one in row.items()]
+            panels.append(charts.Panel(f"{key}: {TITLES[key]}", bars, mark=1))
+    return charts.svg(panels, "CPU of each peer in each workload, as a ratio to plain boto3: less is better")
+
+
+def _dollar_chart(results: Results) -> str:
+    keys, found = costs.table(results.rows)
+    panels = []
+    for key in keys:
+        bars = [
+            _bar(results, name, by_key[key], f"${by_key[key]:.2f}") for name, by_key in found.items() if key in by_key
+        ]
+        panels.append(charts.Panel(f"A million {costs.COLUMNS[key]}", bars))
+    return charts.svg(panels, "Dollars for a million of each kind of work: less is better")

@@ -1,0 +1,161 @@
+"""The targets, and whether a run met them."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.kinds import EVENTUAL, LONG, OURS, PLAIN, WARM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.results import Results
+    from benchmarks.workloads import Measured
+
+FLAT = 1.25
+"""The largest ratio between two lengths that still counts as flat: CPU swings that much from run to run."""
+COLD_RATIO, LAYER_MIB = 1.3, 25
+CPU = {"A": 0.95, "B": 0.50, "C": 0.75, "D": 0.30, "E": 0.50, "F": 0.6, "G": 0.35, "S": 0.35}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target: of which workload, what is measured, what it must be, what it was."""
+
+    key: str
+    measure: str
+    target: str
+    found: str
+    met: bool
+
+
+def judge(results: Results) -> list[Verdict]:
+    """Return a verdict on each target whose workload was run."""
+    found = [one for key in results.rows for one in _cpu(results, key)]
+    exact = {
+        "A": _append,
+        "B": _command,
+        "C": _five,
+        "D": _long,
+        "E": _snapshot,
+        "F": _race,
+        "G": _rebuild,
+        "H": _batch,
+    }
+    for key, judged in exact.items():
+        if key in results.rows:
+            found += judged(results)
+    order = "ABCDEFGSH"
+    found.sort(key=lambda one: order.index(one.key))
+    return [*found, *_lengths(results), *_cold(results)]
+
+
+def _cpu(results: Results, key: str) -> Iterator[Verdict]:
+    base = results.base(key)
+    if key in CPU and base:
+        kind = WARM if key == "F" else OURS
+        ratio = results.rows[key][kind.name].ratio(base)
+        yield _at_most(key, "CPU to plain boto3", CPU[key], ratio)
+
+
+def _append(results: Results) -> Iterator[Verdict]:
+    cost = results.rows["A"][OURS.name].cost
+    yield _equal("A", "requests", 1, len(cost.requests))
+    yield _equal("A", "WCU", 1, cost.written)
+
+
+def _command(results: Results) -> Iterator[Verdict]:
+    row = results.rows["B"]
+    cold, warm, plain = row[OURS.name].cost, row[WARM.name].cost, row[PLAIN.name].cost
+    yield _equal("B", "requests", 2, len(cold.requests))
+    yield _equal("B", "WCU", 1, cold.written)
+    yield _at_most("B", "RCU, half of plain boto3's", plain.read / 2 + 0.5, cold.read)
+    if "A" in results.rows:
+        yield _at_most("B", "warm: CPU to A", 1.05, row[WARM.name].ratio(results.rows["A"][OURS.name]))
+    yield _equal("B", "warm: requests", 1, len(warm.requests))
+    yield _equal("B", "warm: WCU", 1, warm.written)
+    yield _equal("B", "warm: RCU", 0, warm.read)
+
+
+def _five(results: Results) -> Iterator[Verdict]:
+    cost = results.rows["C"][OURS.name].cost
+    yield _equal("C", "requests", 1, len(cost.requests))
+    yield _at_most("C", "WCU", 2, cost.written)
+
+
+def _long(results: Results) -> Iterator[Verdict]:
+    consistent, eventual = (results.rows["D"][kind.name].cost for kind in (OURS, EVENTUAL))
+    yield _equal("D", "requests", 1, len(consistent.requests))
+    yield _at_most("D", "RCU", 91, consistent.read)
+    yield _at_most("D", "RCU, eventual", consistent.read / 2, eventual.read)
+
+
+def _snapshot(results: Results) -> Iterator[Verdict]:
+    cost = results.rows["E"][EVENTUAL.name].cost
+    yield _equal("E", "requests", 1, len(cost.requests))
+    # As a command reads it first. Consistent reads are twice that, in the row beside it.
+    yield _at_most("E", "RCU, eventual", 2, cost.read)
+
+
+def _race(results: Results) -> Iterator[Verdict]:
+    successes = results.sizes.writers * results.sizes.commands
+    cost = results.rows["F"][WARM.name].cost
+    requests = Counter(cost.requests)
+    yield _at_most("F", "reads for a success", 0.5, requests["Query"] / successes)
+    lost = [fault for fault in results.faults.get(WARM.name, []) if "lost" in fault]
+    yield Verdict("F", "updates lost", "0", "; ".join(lost) or "0", not lost)
+
+
+def _rebuild(results: Results) -> Iterator[Verdict]:
+    row = results.rows["G"]
+    yield _equal("G", "requests", results.sizes.streams, len(row[OURS.name].cost.requests))
+    yield _at_most("G", "RCU, as plain boto3 eventual", row[PLAIN.name].cost.read, row[OURS.name].cost.read)
+
+
+def _batch(results: Results) -> Iterator[Verdict]:
+    cost = results.rows["H"][LONG.name].cost
+    text = " + ".join(f"{count} {name}" for name, count in sorted(Counter(cost.requests).items()))
+    wanted = "1 BatchGetItem + 10 PutItem"
+    yield Verdict("H", "requests", wanted, text, text == wanted)
+    yield _equal("H", "WCU", 10, cost.written)
+
+
+def _lengths(results: Results) -> Iterator[Verdict]:
+    for method, name in (("change_cold", "command"), ("load_short", "load")):
+        row: dict[int, Measured] = results.lengths.get(method, {})
+        if row:
+            first, *_, last = row.values()
+            same = len({(len(one.cost.requests), one.cost.written) for one in row.values()}) == 1
+            yield Verdict("L", f"{name}: requests and WCU", "the same", "the same" if same else "differ", same)
+            # The shortest stream has fewer items than a page: the next is the measure.
+            after = list(row.values())[1:]
+            reads = sorted({one.cost.read for one in after})
+            yield Verdict("L", f"{name}: RCU past one page", "the same", ", ".join(map(str, reads)), len(reads) == 1)
+            yield _at_most("L", f"{name}: CPU, longest to shortest", FLAT, last.ratio(first))
+    if results.rebuild:
+        small, large = results.rebuild
+        growth = large.events / small.events
+        yield _at_most("R", "CPU an event, large to small", FLAT, large.measured.ratio(small.measured) / growth)
+        yield _at_most("R", "memory, large to small", FLAT, large.peak_bytes / small.peak_bytes)
+
+
+def _cold(results: Results) -> Iterator[Verdict]:
+    if results.cold:
+        yield _at_most("COLD", "CPU to import boto3, client, put_item", COLD_RATIO, results.cold.ratio)
+        yield _at_most("COLD", "dependencies layer, MiB", LAYER_MIB, results.cold.layer_mib)
+
+
+def _at_most(key: str, measure: str, limit: float, found: float) -> Verdict:
+    return Verdict(key, measure, f"≤ {limit:,.4g}", f"{found:,.3g}", found <= limit)
+
+
+def _equal(key: str, measure: str, wanted: float, found: float) -> Verdict:
+    return Verdict(key, measure, f"{wanted:,.4g}", f"{found:,.4g}", found == wanted)
+
+
+def spread(values: list[float]) -> tuple[float, float, float]:
+    """Return the least, the median and the most."""
+    return min(values), statistics.median(values), max(values)
