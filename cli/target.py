@@ -10,6 +10,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.settings import Settings, use
+from eventfold.dynamodb.client import aws_session
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -54,12 +55,17 @@ def connect(flags: Flags) -> None:
     if flags.is_local:
         endpoint = _local_endpoint()
         # The emulator's credentials, which open nothing else.
-        boto3.setup_default_session(aws_access_key_id="test", aws_secret_access_key="test", region_name=LOCAL_REGION)
+        aws_session().set_credentials("test", "test")
+        aws_session().set_config_variable("region", LOCAL_REGION)
     else:
+        for name, value in (("profile", flags.profile), ("region", flags.region)):
+            if value is not None:
+                aws_session().set_config_variable(name, value)
         try:
-            boto3.setup_default_session(profile_name=flags.profile, region_name=flags.region)
+            aws_session().get_scoped_config()
         except BotoCoreError as error:
             raise NoStackError(str(error)) from error
+    boto3.setup_default_session(botocore_session=aws_session())
     stack = stack_name(flags)
     outputs = _outputs(stack, endpoint)
     STATE_MACHINE[:] = [outputs[name] for name in ("RebuildStateMachineArn",) if name in outputs and not endpoint]

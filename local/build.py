@@ -24,6 +24,9 @@ FUNCTIONS = (
     "RebuildFunction",
 )
 LAYERS = ("DependenciesLayer", "EventfoldLayer", "AppLayer")
+SERVICES = ("dynamodb", "s3")
+"""What the functions call: events and read models; a point-in-time export to rebuild from."""
+MAX_LAYER_MIB = 25
 LOCAL_BUILD = LOCAL / "build"
 
 
@@ -49,11 +52,28 @@ def build(folder: Path, profile: str) -> None:
     for name in (*FUNCTIONS, *LAYERS):
         if not any((folder / name).rglob("*.py")):
             raise StepError(f"sam build left {name} empty. Run `sam build --debug` to see why.")
+    keep_used_services(folder / "DependenciesLayer" / "python")
     # Unchecked, because zip changes the times that a checked .pyc is compared by.
     python = ROOT / ".venv" / "bin" / "python"
     compile_all: list[str | Path] = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder]
     run(compile_all, environment(), "compiling to bytecode")
     check_bytecode(folder)
+
+
+def keep_used_services(layer: Path) -> None:
+    """Delete the descriptions of services that no function calls: nine tenths of botocore, and of what a start unzips.
+
+    Raises:
+        StepError: the layer is still larger than it may be.
+    """
+    for service in (layer / "botocore" / "data").iterdir():
+        if service.is_dir() and service.name not in SERVICES:
+            shutil.rmtree(service)
+    size = sum(file.stat().st_size for file in layer.rglob("*") if file.is_file()) / 2**20
+    if size > MAX_LAYER_MIB:
+        raise StepError(
+            f"The dependencies layer is {size:.1f} MB unzipped; {MAX_LAYER_MIB} are what a cold start affords."
+        )
 
 
 def check_bytecode(folder: Path) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from functools import cache
 from typing import TYPE_CHECKING
 
-import boto3
 import httpx
 import hypothesis
 import pytest
@@ -48,17 +46,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
 
 
-@cache
-def boto3_session() -> boto3.Session:
-    """Keep boto3's session, so that its service models are parsed once and not once a test."""
-    return boto3.Session()
-
-
 @pytest.fixture
-def moto_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBClient]:
+def moto_client() -> Iterator[DynamoDBClient]:
     """DynamoDB by moto, with both tables."""
     with mock_aws():
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3_session())
         client = create_client()
         create_table(client, "EventsTable", EVENTS_TABLE)
         create_table(client, "ReadModelsTable", READ_MODELS_TABLE)

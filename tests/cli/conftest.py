@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from app import settings as app_settings
 from cli import main as cli
+from eventfold.dynamodb.client import aws_session
 from tests.conftest import EVENTS_TABLE, PARKED_TABLE, READ_MODELS_TABLE
 from tests.functions.application import Application, capture, forget
 
@@ -32,6 +34,15 @@ OUTPUTS = {
     "ParkedTableName": PARKED_TABLE,
 }
 AWS = ("--stack", "eventfold")
+
+
+@pytest.fixture(autouse=True)
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A session that no other command has set its profile or region on."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    aws_session.cache_clear()
+    yield
+    aws_session.cache_clear()
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_the_requests_work_as_they_stand(elsewhere: Path) -> None:
 @pytest.mark.stack
 def test_the_operator_s_commands_work_as_they_stand(elsewhere: Path) -> None:
     commands = re.findall(r"^\.venv/bin/eventfold (.*)$", README, flags=re.MULTILINE)
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         program = [sys.executable, "-m", "cli.main", *command.split()]
         subprocess.run(program, cwd=elsewhere, check=True)  # noqa: S603

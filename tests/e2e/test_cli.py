@@ -81,7 +81,7 @@ def test_events_as_they_come_until_ctrl_c(folder: Path, api: httpx.Client) -> No
     finally:
         tail.kill()
     assert (tail.returncode, err) == (0, "")
-    assert f"  user-{id_} 1  UserCreated v1" in out
+    assert f"  user-{id_} 1  UserCreated v2" in out
 
 
 def test_events_as_json(folder: Path, api: httpx.Client) -> None:

@@ -13,13 +13,12 @@ import hashlib
 import json
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotation at run time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 from pydantic import BaseModel, Field, ValidationError
 
 from eventfold.commit import Snapshot
-from eventfold.dynamodb.client import passing_errors_named
+from eventfold.dynamodb.client import aws_session, passing_errors_named
 from eventfold.errors import BrokenStreamError, RebuildRefusedError
 from eventfold.items import item_to_commit_or_snapshot
 from eventfold.scanning import ScanPage, Unreadable
@@ -113,7 +112,7 @@ def open_export(location: str, endpoint_url: str | None = None) -> ExportSource:
             raise RebuildRefusedError(f"There is no manifest-summary.json in {location}.")
         return ExportSource(str(folder.resolve()), lambda path: (folder / path).read_bytes())
     bucket, _, prefix = location.removeprefix(_S3).partition("/")
-    s3: S3Client = boto3.client("s3", endpoint_url=endpoint_url)
+    s3 = cast("S3Client", aws_session().create_client("s3", endpoint_url=endpoint_url))
 
     def fetch(path: str) -> bytes:
         with passing_errors_named():
