@@ -74,6 +74,42 @@ def test_every_field_survives_the_round_trip_exactly(event: Paid) -> None:
     assert back.at.utcoffset() == event.at.utcoffset()
 
 
+def as_read(*stored: StoredEvent) -> Commit:
+    """Store a commit and read it back, its events not asked for yet."""
+    back = item_to_commit_or_snapshot(commit_to_item(Commit("thing-1", 1, stored, "id", AT)))
+    assert isinstance(back, Commit)
+    return back
+
+
+@given(st.lists(paid | st.builds(Vague, value=st.text("abc")), min_size=1))
+def test_events_read_in_one_pass_are_those_read_one_by_one(events: list[Paid | Vague]) -> None:
+    codec: Codec[Paid | Vague] = Codec(Paid, Vague)
+    stored = [codec.encode(event) for event in events]
+    found = codec.current(as_read(*stored))
+    assert found == events == [one.event for one in codec.recorded(as_read(*stored))]
+    assert [repr(one) for one in found] == [repr(one.event) for one in codec.recorded(as_read(*stored))]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"type": "Vague", "v": 2, "data": {"value": "a"}},
+        {"type": "Gone", "v": 1, "data": {}},
+        {"type": "Vague", "v": 1, "data": {"value": None}},
+    ],
+)
+def test_a_commit_with_anything_but_todays_events_is_not_read_in_one_pass(stored: StoredEvent) -> None:
+    codec: Codec[Paid | Vague] = Codec(Paid, Vague)
+    assert codec.current(as_read(codec.encode(Vague(value="a")), stored)) is None
+
+
+def test_a_commit_whose_events_were_asked_for_is_not_read_again() -> None:
+    codec = Codec(Vague)
+    commit = as_read(codec.encode(Vague(value="a")))
+    assert commit.events
+    assert codec.current(commit) is None
+
+
 def test_the_stored_form_has_the_stable_name_and_version() -> None:
     class Renamed(Event, name="Old", version=2):
         x: int
@@ -92,7 +128,9 @@ def test_events_are_immutable_and_take_no_unknown_field() -> None:
 def test_an_event_that_would_come_back_different_is_not_stored() -> None:
     with pytest.raises(UnstableEventError, match="Vague version 1"):
         Codec(Vague).encode(Vague(value=Decimal("1.10")))
-    assert Codec(Vague).encode(Vague(value="1.10"))["data"] == {"value": "1.10"}
+    with pytest.raises(UnstableEventError, match="Vague version 1"):  # In JSON it is read as the other one.
+        Codec(Vague).encode(Vague(value="1.10"))
+    assert Codec(Vague).encode(Vague(value="one"))["data"] == {"value": "one"}
 
 
 def test_an_event_of_another_aggregate_is_not_stored() -> None:

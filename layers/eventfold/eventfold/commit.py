@@ -92,6 +92,11 @@ class Commit:
     __hash__ = None  # type: ignore[assignment] # events and meta are dicts
 
     @property
+    def unread(self) -> str | bytes | None:
+        """The events' JSON, if it was read from a store and nobody has asked for the events yet."""
+        return None
+
+    @property
     def last_version(self) -> int:
         """The version of the last event."""
         return self.version + len(self.events) - 1

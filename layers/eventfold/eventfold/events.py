@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, Union
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from eventfold.errors import UnknownEventError, UnstableEventError
 from eventfold.upcasting import UpcasterChain
@@ -92,6 +93,7 @@ class Codec[E: Event]:
             # A model's own `model_validate` costs as much again as what it calls.
             self._read[key] = TypeAdapter(type_).validator.validate_python
         self.upcasters = UpcasterChain(upcasters, self.types)
+        self._read_all = _reader_of_all(types)
 
     def encode(self, event: E) -> StoredEvent:
         """Return the stored form.
@@ -104,10 +106,11 @@ class Codec[E: Event]:
         key = (event.event_name, event.event_version)
         if self.types.get(key) is not type(event):
             raise UnstableEventError(f"{type(event).__name__} is not one of this aggregate's events")
-        data = event.model_dump(mode="json")
-        if self._read[key](data) != event:
+        stored: StoredEvent = {"type": key[0], "v": key[1], "data": event.model_dump(mode="json")}
+        # Both ways that it may be read: pydantic takes "1" for another member of a union in JSON than in Python.
+        if not (self._read[key](stored["data"]) == event == self._read_all(to_json([stored]))[0]["data"]):
             raise UnstableEventError(f"{key[0]} version {key[1]} does not survive its round trip through JSON")
-        return {"type": key[0], "v": key[1], "data": data}
+        return stored
 
     def decode(self, stored: StoredEvent, *, stream: str, version: int) -> Sequence[E]:
         """Return what a stored event is read as: itself, typed; through upcasters, none or several.
@@ -125,8 +128,24 @@ class Codec[E: Event]:
             return [self._typed(one, stream, version) for one in current]
         return (self._typed(stored, stream, version),)
 
+    def current(self, commit: Commit) -> list[E] | None:
+        """Return the events of a commit that was read and not parsed yet, if all are of today's versions; else None.
+
+        One pass from JSON to models, at two thirds of the CPU of parsing first and validating then.
+        """
+        unread = commit.unread
+        if unread is None:
+            return None
+        try:
+            return [one["data"] for one in self._read_all(unread)]
+        except ValidationError:
+            return None  # An upcaster's to read, or somebody's to name what is wrong.
+
     def recorded(self, commit: Commit) -> list[Recorded[E]]:
         """Return a commit's events, typed, each with the version it was stored at; a retired one as `Retired`."""
+        current = self.current(commit)
+        if current is not None:
+            return [Recorded(version, event, commit) for version, event in enumerate(current, start=commit.version)]
         return [
             Recorded(version, event, commit)
             for version, stored in enumerate(commit.events, start=commit.version)
@@ -144,6 +163,19 @@ class Codec[E: Event]:
             fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
             reason = f"{stored['type']} version {stored['v']} does not fit its model at: {fields}"
             raise UnknownEventError(stream, version, reason) from None
+
+
+def _reader_of_all[E: Event](types: Sequence[type[E]]) -> Callable[[str | bytes], list[dict[str, Any]]]:
+    """Return what reads a JSON array of stored events, each of one of these types at its version."""
+    stored: list[Any] = [
+        # Made here and not written down: a literal's value is each event's own.
+        TypedDict(type_.__name__, {"type": Literal[type_.event_name], "v": Literal[type_.event_version], "data": type_})  # type: ignore[operator]
+        for type_ in types
+    ]
+    union: Any = Union[tuple(stored)]  # noqa: UP007 - of as many as there are
+    if len({type_.event_name for type_ in types}) == len(stored) > 1:
+        union = Annotated[union, Field(discriminator="type")]  # Picks one, where a plain union tries each.
+    return TypeAdapter(list[union]).validator.validate_json
 
 
 _RETIRED: Any = Retired()  # Passes for an event of any aggregate, and none of them sees it.

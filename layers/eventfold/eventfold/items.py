@@ -116,6 +116,16 @@ class StoredCommit(Commit):
         return self._events
 
     @property
+    def unread(self) -> str | bytes | None:
+        """See `Commit`."""
+        if self._events is not None:
+            return None
+        try:
+            return _json_in(self._item["events"])
+        except _BROKEN as error:
+            raise _broken(self._item, error) from None
+
+    @property
     def at(self) -> datetime:  # type: ignore[override] # as above
         """See `Commit`."""
         try:

@@ -121,16 +121,15 @@ def _fold[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E], base: Loaded[S], commits: list[Commit], upto: int | None
 ) -> Loaded[S]:
     version, state, newest = base.version, base.state, None
-    evolve, decode = decider.evolve, decider.codec.decode
+    codec = decider.codec
     for commit in commits:
         if commit.version != version + 1:
             raise BrokenStreamError(base.stream, commit.version, f"does not follow version {version}")
-        for stored in commit.events:
-            if version == upto:
-                break
-            version += 1
-            for event in decode(stored, stream=base.stream, version=version):
-                state = evolve(state, event)
+        current = codec.current(commit) if upto is None else None
+        if current is not None:
+            version, state = version + len(current), decider.fold(state, current)
+        else:
+            version, state = _step(decider, state, commit, upto)
         newest = commit
     return replace(
         base,
@@ -139,3 +138,16 @@ def _fold[C: Command, S: BaseModel, E: Event](
         at=newest.at if newest else base.at,
         refs=base.refs + tuple(commit.ref for commit in commits if commit.digest),
     )
+
+
+def _step[C: Command, S: BaseModel, E: Event](
+    decider: Decider[C, S, E], state: S, commit: Commit, upto: int | None
+) -> tuple[int, S]:
+    """Fold a commit event by event, whatever their age, up to a version."""
+    version = commit.version - 1
+    for stored in commit.events:
+        if version == upto:
+            break
+        version += 1
+        state = decider.fold(state, decider.codec.decode(stored, stream=commit.stream, version=version))
+    return version, state
