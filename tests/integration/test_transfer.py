@@ -13,6 +13,7 @@ from eventfold import Commit, Head, MemoryEventStore, Snapshot
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.errors import BrokenStreamError, StoreUnavailableError, TransferError
 from eventfold.importing import Importer
+from eventfold.items import commit_to_item
 from eventfold.transfer import Moved, export_events, read_lines, to_line
 from tests.conftest import EVENTS_TABLE
 from tests.domain import COUNTER, Added
@@ -242,6 +243,39 @@ def test_a_broken_stream_is_not_exported(moto_client: DynamoDBClient) -> None:
     moto_client.put_item(TableName=EVENTS_TABLE, Item={**key, "events": {"S": "["}})
     with pytest.raises(BrokenStreamError, match="'counter-1', version 4"):
         exported(store)
+
+
+FOUR = commit_to_item(commit("1", 4, 3))
+FAULTS: list[tuple[Any, int, str]] = [
+    ({**FOUR, "events": {"S": "["}}, 4, "not a commit or snapshot"),
+    ({**FOUR, "meta": {"S": "["}}, 4, "not a commit or snapshot"),
+    ({"stream": FOUR["stream"], "version": {"N": "2"}}, 2, "not a commit or snapshot"),
+    (commit_to_item(commit("1", 2)), 2, "overlaps the commit before, which ends at 3"),
+    (commit_to_item(commit("1", 4, 0)), 4, "the commit has no events"),
+]
+
+
+@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize(("fault", "version", "what"), FAULTS)
+def test_nothing_that_is_broken_is_left_out_of_an_export_without_a_word(
+    moto_client: DynamoDBClient, fault: Any, version: int, what: str, *, followed: bool
+) -> None:
+    store = DynamoDBEventStore(moto_client, EVENTS_TABLE)
+    fill(store, commit("1", 1, 3), commit("2", 1))
+    moto_client.put_item(TableName=EVENTS_TABLE, Item=fault)
+    if followed:
+        fill(store, commit("1", 7 if version == 4 else 4))
+    with pytest.raises(BrokenStreamError, match=f"'counter-1', version {version}: .*{what}"):
+        exported(store)
+
+
+def test_a_snapshot_that_can_not_be_read_does_not_stop_an_export(moto_client: DynamoDBClient) -> None:
+    store = DynamoDBEventStore(moto_client, EVENTS_TABLE)
+    fill(store, commit("1", 1, 3), commit("1", 4))
+    lines = exported(store)
+    broken: Any = {"stream": {"S": "counter-1"}, "version": {"N": "3.5"}}
+    moto_client.put_item(TableName=EVENTS_TABLE, Item=broken)
+    assert exported(store) == lines
 
 
 def test_events_are_not_decoded_on_the_way(store: VerifiableStore) -> None:

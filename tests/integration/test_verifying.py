@@ -89,6 +89,12 @@ def test_an_unreadable_item(world: World) -> None:
     assert "secret" not in str(found)
 
 
+def test_an_unreadable_item_inside_a_commit_is_a_fault_of_the_events(world: World) -> None:
+    world.overwrite({"stream": {"S": "counter-3"}, "version": {"N": "5"}})
+    (found,) = {one for one in world.findings() if one.where == "events"}
+    assert (found.stream, found.version) == ("counter-3", 5)
+
+
 def test_an_unreadable_snapshot_does_not_spoil_what_follows(world: World) -> None:
     (snapshot,) = [one for one in world.store.items("counter-1") if isinstance(one, Snapshot)]
     item = snapshot_to_item(snapshot)

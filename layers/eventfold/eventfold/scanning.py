@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An item that is neither a commit nor a snapshot: where it lies, and why it can't be read."""
+    """An item that is neither a commit nor a snapshot: where it lies, and why it can't be read.
+
+    `snapshot` is whether it lies where only a snapshot may, behind `version`. Elsewhere it takes a commit's place.
+    """
 
     stream: str
     version: int
     reason: str
+    snapshot: bool = False
 
 
 type Scanned = Commit | Snapshot | Unreadable
@@ -70,9 +74,14 @@ class ScannableStore(Protocol):
         ...
 
 
+def lies_between(item: Scanned) -> bool:
+    """Return whether an item is a snapshot, readable or not: it lies between commits and takes no version."""
+    return isinstance(item, Snapshot) or (isinstance(item, Unreadable) and item.snapshot)
+
+
 def place_of(item: Scanned) -> Place:
     """Return where a scan stands that has dealt with this item."""
-    return Place(item.stream, f"{item.version}.5" if isinstance(item, Snapshot) else str(item.version))
+    return Place(item.stream, f"{item.version}.5" if lies_between(item) else str(item.version))
 
 
 def by_stream(pages: Iterable[ScanPage]) -> Iterator[tuple[str, Iterator[Scanned]]]:

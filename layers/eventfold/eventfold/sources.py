@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Protocol
 
-from eventfold.commit import Commit, Snapshot
+from eventfold.commit import Commit
 from eventfold.errors import BrokenStreamError, StoreUnavailableError
 from eventfold.events import Event
-from eventfold.scanning import Place, ScanPage, Unreadable, place_of
+from eventfold.scanning import Place, ScanPage, Unreadable, lies_between, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -135,7 +135,7 @@ def _in_order(page: ScanPage) -> ScanPage:
 
 
 def _position(item: Scanned) -> float:
-    return item.version + 0.5 * isinstance(item, Snapshot)
+    return item.version + 0.5 * lies_between(item)
 
 
 class StreamReading[E: Event]:

@@ -80,7 +80,7 @@ class StreamCheck:
             self._snapshot(item)
 
     def _unreadable(self, item: Unreadable) -> None:
-        if item.version <= self.version:  # No commit's place: it was a snapshot, and the replay goes on.
+        if item.snapshot:  # The replay goes on.
             self._note(item.version, item.reason)
             return
         self._break(item.version, item.reason)

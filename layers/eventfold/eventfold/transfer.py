@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from eventfold.commit import Commit
 from eventfold.errors import BrokenStreamError, TransferError
-from eventfold.scanning import by_stream
+from eventfold.scanning import Unreadable, by_stream, lies_between
 from eventfold.sources import SteadyPages, TableSource
 from eventfold.stored import StoredEvent  # noqa: TC001 - pydantic reads the annotation at run time
 
@@ -149,18 +149,36 @@ def _check_header(number: int, line: bytes) -> None:
 
 
 def _whole(store: VerifiableStore, stream: str, items: Iterable[Scanned]) -> Iterator[Commit]:
-    """Yield the stream's commits without a gap: what the scan did not see is read from the stream itself."""
+    """Yield the stream's commits without a gap: from where the scan seems to be wrong, from the stream itself."""
     version = 0
     for item in items:
-        if isinstance(item, Commit) and item.version == version + 1:
+        if _follows(item, version):
             version = item.last_version
             yield item
-        elif isinstance(item, Commit):
+        elif not lies_between(item):
             break
     else:
         return
-    for commit in store.oldest_first(stream, after=version):
-        if commit.version != version + 1:
-            raise BrokenStreamError(stream, version + 1, "is missing, or overlapped by what follows it")
-        version = commit.last_version
-        yield commit
+    # From the start, and not from there on: a commit that begins inside another lies before that one's end.
+    end = 0
+    for item in store.items(stream):
+        if _follows(item, end):
+            end = item.last_version
+            if end > version:
+                yield item
+        elif not lies_between(item):
+            raise _broken(item, end)
+
+
+def _follows(item: Scanned, version: int) -> TypeGuard[Commit]:
+    return isinstance(item, Commit) and item.version == version + 1 and bool(item.events)
+
+
+def _broken(item: Scanned, version: int) -> BrokenStreamError:
+    if isinstance(item, Unreadable):
+        return BrokenStreamError(item.stream, item.version, item.reason)
+    if item.version == version + 1:
+        return BrokenStreamError(item.stream, item.version, "the commit has no events")
+    if item.version <= version:
+        return BrokenStreamError(item.stream, item.version, f"overlaps the commit before, which ends at {version}")
+    return BrokenStreamError(item.stream, version + 1, "is missing")

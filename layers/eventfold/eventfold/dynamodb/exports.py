@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from eventfold.commit import Snapshot
 from eventfold.dynamodb.client import aws_session, passing_errors_named
 from eventfold.errors import BrokenStreamError, RebuildRefusedError
 from eventfold.items import item_to_commit_or_snapshot
-from eventfold.scanning import ScanPage, Unreadable
+from eventfold.scanning import ScanPage, Unreadable, lies_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,8 +124,8 @@ def _read(item: Any) -> Scanned:
     try:
         return item_to_commit_or_snapshot(item)
     except BrokenStreamError as error:
-        return Unreadable(error.stream, error.version, error.reason)
+        return Unreadable(error.stream, error.version, error.reason, snapshot=item["version"]["N"].endswith(".5"))
 
 
 def _position(item: Scanned) -> tuple[str, float]:
-    return item.stream, item.version + 0.5 * isinstance(item, Snapshot)
+    return item.stream, item.version + 0.5 * lies_between(item)

@@ -153,7 +153,7 @@ def _scanned(item: Mapping[str, Any]) -> Scanned:
     try:
         return read_whole(item)
     except BrokenStreamError as error:
-        return Unreadable(error.stream, error.version, error.reason)
+        return Unreadable(error.stream, error.version, error.reason, snapshot=item["version"]["N"].endswith(".5"))
 
 
 def _refused_by(error: ClientError) -> Commit | None:
