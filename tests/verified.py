@@ -11,7 +11,7 @@ from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore, DynamoDBTal
 from eventfold.dynamodb.keys import DynamoDBKeyListing
 from eventfold.findings import Finding
 from eventfold.memory import MemoryParkedStore
-from eventfold.recounting import Recount
+from eventfold.recounting import Reading, Recount, read_counters
 from eventfold.store import end_of
 from eventfold.verifying import SegmentVerification, Verified
 from tests.domain import COUNTER, TOTALS, Added, Closed
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.tallies import Counts
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ADDED: Tally[Added | Closed] = Tally("added", "counter", COUNTER.codec, lambda one: [("all", "events", 1)])
@@ -78,8 +77,8 @@ class World:
         self.verified += run.verified
         return found
 
-    def totals(self) -> Counts:
-        return self.tally.totals({"all": {}})
+    def totals(self) -> Reading:
+        return read_counters(self.tally, ["all"])
 
     def findings(self) -> set[Finding]:
         """Verify everything, as its callers do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from eventfold import Commit, Head, Snapshot, Tally, TallyTarget
 from eventfold.dynamodb import DynamoDBEventStore, DynamoDBTallyStore
 from eventfold.findings import Finding
 from eventfold.items import commit_to_item, snapshot_to_item
-from eventfold.recounting import Recount
+from eventfold.recounting import Reading, Recount, read_counters
 from eventfold.snapshots import take_snapshot
 from eventfold.sources import StoppedError
 from eventfold.stream_checks import MAX_FINDINGS
@@ -121,6 +122,15 @@ def test_a_wrong_snapshot(world: World, changes: Any, what: str) -> None:
     assert found == Finding("counter-1", version, what, "snapshot")
 
 
+def test_text_that_can_not_be_read_is_not_quoted(world: World) -> None:
+    (snapshot,) = [one for one in world.store.items("counter-1") if isinstance(one, Snapshot)]
+    state: Any = {"B": zlib.compress(b"\xff secret")}
+    world.overwrite({**snapshot_to_item(snapshot), "state": state})
+    (found,) = world.findings()
+    assert (found.stream, found.version, found.where) == ("counter-1", 7, "snapshot")
+    assert "secret" not in str(found)
+
+
 def test_a_snapshot_of_another_schema_is_counted_and_no_fault(world: World) -> None:
     (snapshot,) = [one for one in world.store.items("counter-1") if isinstance(one, Snapshot)]
     world.overwrite({**snapshot_to_item(snapshot), "schema": {"S": "old"}, "state": {"S": "{}"}})
@@ -177,11 +187,35 @@ def test_orphans(world: World) -> None:
 
 def test_a_wrong_counter(world: World) -> None:
     item: Any = {"key": {"S": "added#all#0"}, "events": {"N": "1"}}
-    before = world.totals()["all"]["events"]
+    before = world.totals().counts["all"]["events"]
     world.client.put_item(TableName=READ_MODELS_TABLE, Item=item)
-    stored = world.totals()["all"]["events"]
+    stored = world.totals().counts["all"]["events"]
     assert stored != before
     assert world.findings() == lost_counts(stored, 24)
+
+
+@pytest.mark.parametrize("value", [{"S": "secret"}, {"N": "1.5"}])
+def test_a_counter_that_is_no_number_is_a_finding_of_its_row(world: World, value: Any) -> None:
+    item: Any = {"key": {"S": "added#all#3"}, "events": value}
+    world.client.put_item(TableName=READ_MODELS_TABLE, Item=item)
+    assert world.findings() == {Finding("", None, "counters of all can't be read", "added")}
+    other: Any = {"key": {"S": "added#some#0"}, "events": {"N": "7"}}
+    world.client.put_item(TableName=READ_MODELS_TABLE, Item=other)
+    assert read_counters(world.tally, ["all", "some"]) == Reading({"some": {"events": 7}}, {"all"})
+
+
+@pytest.mark.parametrize("shard", [None, {"S": "totals#4"}, {"S": "added#0"}])
+def test_a_row_that_no_list_finds(world: World, shard: Any) -> None:
+    world.change_row("counter-1", shard={"S": "totals#0"})
+    assert world.findings() == set()  # Lists read all shards: it is among them.
+    key: Any = {"key": {"S": "totals#counter-1"}}
+    item = world.client.get_item(TableName=READ_MODELS_TABLE, Key=key)["Item"]
+    del item["shard"]
+    world.client.put_item(TableName=READ_MODELS_TABLE, Item={**item, **({"shard": shard} if shard else {})})
+    assert world.rows._rows.listed("totals", prefix="", after=None, limit=9) == list(
+        world.rows.read(["counter-2", "counter-3"]).values()
+    )
+    assert world.findings() == {Finding("counter-1", 8, "is not what its events make", "totals")}
 
 
 def test_a_stream_of_an_aggregate_that_the_code_does_not_have(world: World) -> None:
@@ -258,7 +292,7 @@ def test_a_counter_lies_between_its_readings(
     before: int, counted: int, after: int, shrinking: set[tuple[str, str]], found: int
 ) -> None:
     one, two, three = ({"row": {"n": amount}} if amount else {} for amount in (before, counted, after))
-    assert len(list(Recount(two, shrinking).differing(one, three, "t"))) == found
+    assert len(list(Recount(two, shrinking).differing(Reading(dict(one)), Reading(dict(three)), "t"))) == found
 
 
 def test_a_tally_says_which_counters_shrink() -> None:

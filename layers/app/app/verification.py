@@ -11,7 +11,7 @@ from app.wiring import DECIDERS, dynamodb, event_store, generations, targets
 from eventfold import TallyTarget
 from eventfold.dynamodb.keys import DynamoDBKeyListing
 from eventfold.read_model_checks import ReadModelCheck
-from eventfold.recounting import Recount
+from eventfold.recounting import Reading, Recount, read_counters
 from eventfold.verifying import SegmentVerification, Verified
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from eventfold.findings import Finding
     from eventfold.read_model_checks import VerifiedTarget
-    from eventfold.tallies import Counts
 
 PROGRESS_SECONDS = 0.5
 
@@ -104,18 +103,18 @@ def check_events(
     return Outcome(run.verified, {check.target.name: check.recount for check in run.checks})
 
 
-def totals(names: Iterable[str], counters: Iterable[tuple[str, str]]) -> dict[str, Counts]:
+def totals(names: Iterable[str], counters: Iterable[tuple[str, str]]) -> dict[str, Reading]:
     """Return these counters as stored, by stored name."""
-    rows: dict[str, dict[str, dict[str, int]]] = {}
+    rows: dict[str, list[str]] = {}
     for name, row in counters:
-        rows.setdefault(name, {})[row] = {}
-    return {target.name: target.totals(rows.get(target.name, {})) for target in _targets(names)}
+        rows.setdefault(name, []).append(row)
+    return {target.name: read_counters(target, rows.get(target.name, [])) for target in _targets(names)}
 
 
-def differing(outcome: Outcome, before: Mapping[str, Counts], after: Mapping[str, Counts]) -> Iterator[Finding]:
+def differing(outcome: Outcome, before: Mapping[str, Reading], after: Mapping[str, Reading]) -> Iterator[Finding]:
     """Yield the counters that are not what the events add up to."""
     for name, recount in outcome.recounts.items():
-        yield from recount.differing(before.get(name, {}), after.get(name, {}), name)
+        yield from recount.differing(before.get(name, Reading()), after.get(name, Reading()), name)
 
 
 def counted(outcome: Outcome) -> set[tuple[str, str]]:

@@ -181,7 +181,13 @@ _BROKEN = (KeyError, ValueError, OverflowError, zlib.error)
 
 
 def _broken(item: StoredItem, error: Exception) -> BrokenStreamError:
-    what = f"{error.error_count()} faults in its JSON" if isinstance(error, ValidationError) else repr(error)
+    match error:
+        case ValidationError():
+            what = f"{error.error_count()} faults in its JSON"
+        case UnicodeError():
+            what = "text that is not UTF-8"  # The error's own words quote it, and it may be personal.
+        case _:
+            what = repr(error)
     reason = f"the item is not a commit or snapshot: {what}"
     return BrokenStreamError(item["stream"]["S"], int(float(item["version"]["N"])), reason)
 

@@ -47,7 +47,7 @@ class DynamoDBRowStore:
     def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
         """See `RowStore.get`. One request for each 100 rows."""
         keys = [f"{projection}#{stream}" for stream in streams]
-        return {row.stream: row for row in map(_row, get_items(self._client, self._table, keys))}
+        return {row.stream: row for row in map(self._row, get_items(self._client, self._table, keys))}
 
     def get_active(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
         """See `RowStore.get_active`. The control item comes with the rows, so a switch costs one read more, once."""
@@ -87,14 +87,14 @@ class DynamoDBRowStore:
         high = prefix + _LAST * ((MAX_SORT_BYTES - len(prefix.encode())) // len(_LAST.encode()))
         if low > high:
             return []  # DynamoDB refuses a BETWEEN whose bounds are the wrong way round.
-        shards = (self._shard(f"{projection}#{n}", low, high, limit) for n in range(self._shards))
+        shards = (self._shard(shard, low, high, limit) for shard in self._shards_of(projection))
         return list(islice(heapq.merge(*shards, key=lambda row: row.sort or ""), limit))
 
     def _with_control(self, control: str, streams: Sequence[str], stored: str) -> tuple[int, dict[str, Row]]:
         keys = [control, *(f"{stored}#{stream}" for stream in streams)]
         items = {item["key"]["S"]: item for item in get_items(self._client, self._table, keys)}
         active = active_in(items.pop(control, None))
-        return active, {row.stream: row for row in map(_row, items.values())}
+        return active, {row.stream: row for row in map(self._row, items.values())}
 
     def _shard(self, shard: str, low: str, high: str, limit: int) -> list[Row]:
         query: QueryInputTypeDef = {
@@ -110,16 +110,21 @@ class DynamoDBRowStore:
         while True:
             with passing_errors_named():
                 page = self._client.query(**query)
-            rows += map(_row, page["Items"])
+            rows += map(self._row, page["Items"])
             if len(rows) >= limit or "LastEvaluatedKey" not in page:
                 return rows
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
+    def _row(self, item: Mapping[str, Any]) -> Row:
+        """Read a row back. One that lies in no shard which lists are read from is not listed: it has no `sort`."""
+        projection, _, stream = item["key"]["S"].partition("#")
+        listed = "sort" in item and item.get("shard", {}).get("S") in self._shards_of(projection)
+        return Row(
+            stream=stream,
+            version=int(item["version"]["N"]),
+            data=item["row"]["S"] if "row" in item else None,
+            sort=item["sort"]["S"] if listed else None,
+        )
 
-def _row(item: Mapping[str, Any]) -> Row:
-    return Row(
-        stream=item["key"]["S"].partition("#")[2],
-        version=int(item["version"]["N"]),
-        data=item["row"]["S"] if "row" in item else None,
-        sort=item["sort"]["S"] if "sort" in item else None,
-    )
+    def _shards_of(self, projection: str) -> list[str]:
+        return [f"{projection}#{n}" for n in range(self._shards)]
