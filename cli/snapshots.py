@@ -13,6 +13,7 @@ from cli.options import AsJson, NotFoundError, Stream, aside, console, decider_o
 from cli.target import connect
 from eventfold import Commit, Snapshot
 from eventfold.commit import category_of
+from eventfold.errors import ItemTooLargeError, UnreadableStreamError
 from eventfold.scanning import by_stream
 from eventfold.snapshots import take_snapshot
 from eventfold.sources import SteadyPages, TableSource
@@ -42,25 +43,22 @@ def take(
 ) -> None:
     """Take a snapshot of a stream as it is now, or of all that lack one: after a change of a state's schema, say.
 
+    Of all, a stream that can't be replayed is told of and passed over. Exit code 1 if there is any.
+
     Example: eventfold snapshot take user-42
     """
     if (stream is None) is not all_due:
         raise typer.BadParameter("Name a stream, or say --all-due.")
     connect(context.obj)
-    due = _due() if stream is None else iter([_now(stream)])
-    taken: list[Snapshot] = []
-    with aside().status("Taking snapshots ...") as shown:
-        for one in due:
-            if made := take_snapshot(event_store(), decider_of(one.stream), one.stream, one.version):
-                taken.append(made)
-                shown.update(f"Taking snapshots: {len(taken):,} ...")
+    if stream is not None:
+        _take_one(_now(stream), as_json=as_json)
+        return
+    taken, failed = _take_all()
     if as_json:
         print_json([{"stream": one.stream, "version": one.version} for one in taken])
-    elif stream is None:
-        console.print(f"{len(taken):,} taken.")
     else:
-        where = f"[bold]{escape(stream)}[/]"
-        console.print(f"{where} at version {taken[0].version}" if taken else f"{where} has one of its last version.")
+        console.print(f"{len(taken):,} taken.")
+    raise typer.Exit(1 if failed else 0)
 
 
 @snapshots.command("list")
@@ -87,6 +85,34 @@ def list_snapshots(context: typer.Context, stream: Stream, *, as_json: AsJson = 
         console.print(f"version {one.version}, {moment(one.at)}, {len(one.state.encode()):,} bytes, {used}")
     if not found:
         console.print("It has none.")
+
+
+def _take_one(due: Due, *, as_json: bool) -> None:
+    made = take_snapshot(event_store(), decider_of(due.stream), due.stream, due.version)
+    if as_json:
+        print_json([{"stream": made.stream, "version": made.version}] if made else [])
+    else:
+        where = f"[bold]{escape(due.stream)}[/]"
+        console.print(f"{where} at version {made.version}" if made else f"{where} has one of its last version.")
+
+
+def _take_all() -> tuple[list[Snapshot], int]:
+    """Take what is due; return it, and how many streams could not be replayed."""
+    taken: list[Snapshot] = []
+    failed = 0
+    to = aside()
+    with to.status("Taking snapshots ...") as shown:
+        for one in _due():
+            try:
+                made = take_snapshot(event_store(), decider_of(one.stream), one.stream, one.version)
+            except (UnreadableStreamError, ItemTooLargeError) as error:
+                failed += 1
+                to.print(f"[red]✗[/] {escape(str(error))}")
+                continue
+            if made:
+                taken.append(made)
+                shown.update(f"Taking snapshots: {len(taken):,} ...")
+    return taken, failed
 
 
 def _now(stream: str) -> Due:

@@ -139,6 +139,20 @@ def test_snapshots_of_all_that_lack_one(app: Application, run: Callable[..., End
     assert run(*AWS, "snapshot", "take", "--all-due").out == "0 taken.\n"
 
 
+def test_a_stream_that_can_not_be_replayed_keeps_no_other_from_its_snapshot(
+    app: Application, run: Callable[..., Ended]
+) -> None:
+    for id_ in ("1", "2", "3"):
+        app.append(id_, *(UserUpdated(name=f"Ada {n}") for n in range(5)))
+        app.overwrite(replace(app.commits(id_)[1], events=(UNKNOWN,))) if id_ != "2" else None
+    ended = run(*AWS, "snapshot", "take", "--all-due", "--json")
+    assert (ended.code, json.loads(ended.out)) == (1, [{"stream": "user-2", "version": 5}])
+    assert sorted(line.split(":")[0] for line in ended.err.splitlines()) == [
+        "✗ stream 'user-1', version 2",
+        "✗ stream 'user-3', version 2",
+    ]
+
+
 # --- verify -----------------------------------------------------------------------------------------------
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventfold import Commit, Head, Snapshot, Tally, TallyTarget
-from eventfold.dynamodb import DynamoDBEventStore, DynamoDBTallyStore
+from eventfold import Commit, Head, Snapshot
+from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.findings import Finding
 from eventfold.items import commit_to_item, snapshot_to_item
-from eventfold.recounting import Reading, Recount, read_counters
+from eventfold.recounting import Reading, read_counters
 from eventfold.snapshots import take_snapshot
 from eventfold.sources import StoppedError
 from eventfold.stream_checks import MAX_FINDINGS
@@ -274,60 +271,3 @@ def test_it_stops_when_told(world: World) -> None:
     run = SegmentVerification(world.store, DECIDERS, (), 0, 1, stop=lambda: True)
     with pytest.raises(StoppedError):
         list(run.findings())
-
-
-@pytest.mark.parametrize(
-    ("before", "counted", "after", "shrinking", "found"),
-    [
-        (5, 5, 5, set(), 0),
-        (5, 6, 7, set(), 0),
-        (5, 4, 7, set(), 1),
-        (5, 8, 7, set(), 1),
-        (5, 8, 7, {("row", "n")}, 0),
-        (5, 8, 5, {("row", "n")}, 1),
-        (5, 0, 5, set(), 1),
-    ],
-)
-def test_a_counter_lies_between_its_readings(
-    before: int, counted: int, after: int, shrinking: set[tuple[str, str]], found: int
-) -> None:
-    one, two, three = ({"row": {"n": amount}} if amount else {} for amount in (before, counted, after))
-    assert len(list(Recount(two, shrinking).differing(Reading(dict(one)), Reading(dict(three)), "t"))) == found
-
-
-def test_a_tally_says_which_counters_shrink() -> None:
-    tally: Tally[Any] = Tally("t", "counter", COUNTER.codec, lambda _: [("all", "open", -1), ("all", "ever", 1)])
-    commit = Commit("counter-1", 1, (COUNTER.codec.encode(Closed()),), "c", AT)
-    target = TallyTarget(tally, DynamoDBTallyStore(None, ""))  # type: ignore[arg-type] # not asked
-    assert target.shrinking(COUNTER.codec.recorded(commit)) == {("all", "open")}
-
-
-@pytest.mark.dynamodb_local
-def test_live_writes_are_no_findings(local_client: DynamoDBClient, local_tables: tuple[str, str]) -> None:
-    world = World(local_client, *local_tables, sleep=time.sleep)
-    for n in range(60):
-        world.append(str(n), 1, 2)
-    stopped = threading.Event()
-
-    def write(writer: int) -> int:
-        done = 0
-        mine = World(world.client, world.events, world.read_models)
-        while not stopped.is_set():
-            mine.append(f"{done % 20 * 3 + writer}", 1)
-            mine.append(f"new-{writer}-{done}", 1, 1)
-            take_snapshot(mine.store, COUNTER, f"counter-{done % 20 * 3 + writer}", 1)
-            done += 1
-        return done
-
-    with ThreadPoolExecutor(3) as pool:
-        writers = [pool.submit(write, writer) for writer in range(3)]
-        try:
-            streams = []
-            for _ in range(8):
-                assert world.findings() == set()
-                streams.append(world.verified.streams)
-        finally:
-            stopped.set()
-        assert all(writer.result() > 0 for writer in writers)
-    assert streams[-1] > streams[0]
-    assert world.findings() == set()
