@@ -7,12 +7,13 @@ import os
 import signal
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
     from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Event
@@ -31,6 +32,19 @@ class Line:
 
     tell: Callable[[Any], None]
     stop: Callable[[], bool]
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Start worker processes that Ctrl-C does not reach, not even while they start: the parent tells them to stop.
+
+    A process has its parent's signal mask from its first moment on. What comes meanwhile is handled here afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def cores() -> int:
@@ -72,7 +86,8 @@ class Workers:
         """
         if self._pool is None:
             return [work(Line(hear, lambda: False), job) for job in jobs]
-        futures = [self._pool.submit(_run, work, job) for job in jobs]
+        with uninterrupted():
+            futures = [self._pool.submit(_run, work, job) for job in jobs]
         try:
             _listen(futures, self._told, hear)
             return [future.result() for future in futures]
@@ -97,8 +112,7 @@ def _listen[R](futures: Sequence[Future[R]], told: Queue[Any], hear: Callable[[A
 
 
 def _start(connect: Callable[[], None], stop: Event, told: Queue[Any]) -> None:
-    """Connect a worker to the stack. Ctrl-C reaches it too: the parent tells it to stop, in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Connect a worker to the stack."""
     _worker[:] = [Line(told.put, stop.is_set)]
     connect()
 

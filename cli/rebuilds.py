@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from app.rebuilds import items_in, rebuild_of, work
+from cli.parallel import uninterrupted
 from eventfold.errors import RebuildRefusedError
 from eventfold.filling import summed
 
@@ -57,7 +57,8 @@ def run_phase(plan: Plan, rebuild: Rebuild, generation: Generation, phase: Phase
     left = [part for part in range(generation.parts) if part not in done]
     rate = plan.rate / plan.workers if plan.rate else None
     with ProcessPoolExecutor(plan.workers, context, _start, (plan.connect, stop)) as pool:
-        futures = [pool.submit(_work, rebuild.name, rebuild.owner, phase, part, rate) for part in left]
+        with uninterrupted():
+            futures = [pool.submit(_work, rebuild.name, rebuild.owner, phase, part, rate) for part in left]
         try:
             _watch(futures, rebuild, generation, phase, console)
         except BaseException:
@@ -110,8 +111,7 @@ def _bar(console: Console) -> Progress:
 
 
 def _start(connect: Callable[[], None], stop: Event) -> None:
-    """Connect a worker to the stack. Ctrl-C reaches it too: the parent tells it to stop, in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Connect a worker to the stack."""
     _stop[:] = [stop]
     connect()
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cli.parallel import Line, WorkerKilledError, Workers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def connect() -> None:
@@ -45,6 +50,28 @@ def test_jobs_give_their_results_in_order_and_everything_told_is_heard(workers: 
 def test_what_a_job_raises_is_raised(workers: int) -> None:
     with Workers(connect, workers) as pool, pytest.raises(ValueError, match="two"):
         pool.run(fail, [1, 2, 3])
+
+
+INTERRUPTED = """
+import os, signal
+from cli.parallel import Workers
+if __name__ != "__main__":
+    os.kill(os.getpid(), signal.SIGINT)
+def nothing(): ...
+def same(line, number): return number
+if __name__ == "__main__":
+    with Workers(nothing, 2) as pool:
+        print(pool.run(same, [1, 2]))
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_reaches_no_worker_not_even_one_that_is_starting(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(INTERRUPTED)
+    program = [sys.executable, "program.py"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.stdout == "[1, 2]\n"
+    assert done.stderr.count("Traceback") == 1  # The parent's own: it still hears Ctrl-C.
 
 
 def test_a_worker_that_is_killed_is_said_to_be() -> None:
