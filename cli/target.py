@@ -27,6 +27,10 @@ STATE_MACHINE: list[str] = []
 """The state machine that rebuilds read models, where the stack is one on AWS."""
 
 
+_SHARDS = {"ListShards": "list_shards", "TallyShards": "tally_shards"}
+"""Parameters that say where the functions write and read: with others than theirs, rows and counters seem to lack."""
+
+
 class NoStackError(Exception):
     """There is no stack to work on; the message says what to do."""
 
@@ -67,15 +71,19 @@ def connect(flags: Flags) -> None:
             raise NoStackError(str(error)) from error
     boto3.setup_default_session(botocore_session=aws_session())
     stack = stack_name(flags)
-    outputs = _outputs(stack, endpoint)
+    outputs, parameters = _asked(stack, endpoint)
+    shards = {name: parameters[key] for key, name in _SHARDS.items() if key in parameters}
     STATE_MACHINE[:] = [outputs[name] for name in ("RebuildStateMachineArn",) if name in outputs and not endpoint]
     try:
         use(
-            Settings(
-                events_table=outputs["EventsTableName"],
-                read_models_table=outputs["ReadModelsTableName"],
-                parked_table=outputs["ParkedTableName"],
-                aws_endpoint_url=endpoint,
+            Settings.model_validate(
+                {
+                    "events_table": outputs["EventsTableName"],
+                    "read_models_table": outputs["ReadModelsTableName"],
+                    "parked_table": outputs["ParkedTableName"],
+                    "aws_endpoint_url": endpoint,
+                    **shards,
+                }
             )
         )
     except KeyError as missing:
@@ -97,10 +105,12 @@ def _local_endpoint() -> str:
     raise NoStackError("The local stack does not run. Start it with `make run`, or name one on AWS with --stack.")
 
 
-def _outputs(stack: str, endpoint: str | None) -> dict[str, str]:
+def _asked(stack: str, endpoint: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the stack's outputs and parameters."""
     try:
         cloudformation: CloudFormationClient = boto3.client("cloudformation", endpoint_url=endpoint)
         (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     except (ClientError, BotoCoreError) as error:
         raise NoStackError(f"The stack {stack!r} can't be asked for its tables: {error}") from error
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    return outputs, {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}

@@ -12,9 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from app import wiring
-from app.settings import settings
+from app.settings import Settings, settings
 from app.users import UserCreated
 from cli import parked as parked_verbs
+from cli import target
 from eventfold.errors import StoreUnavailableError
 from tests.cli.conftest import AWS, OUTPUTS, STOPPED, Ended
 
@@ -254,3 +255,11 @@ def test_a_slip_of_the_pen_is_exit_code_2(run: Callable[..., Ended], arguments: 
     ended = run(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert "No such" in ended.err
+
+
+def test_a_stack_s_own_numbers_of_shards_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Settings] = []
+    monkeypatch.setattr(target, "use", used.append)
+    monkeypatch.setattr(target, "_asked", lambda *_: (dict(OUTPUTS), {"TallyShards": "80", "ListShards": "16"}))
+    target.connect(target.Flags("eventfold", None, None))
+    assert [(one.tally_shards, one.list_shards) for one in used] == [(80, 16)]
