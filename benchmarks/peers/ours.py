@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -11,7 +10,7 @@ from benchmarks.payload import changed
 from eventfold import Command, CommandHandler, Commit, Decider, Event, Head, load, stream_name, take_snapshot
 from eventfold.dynamodb import DynamoDBEventStore, create_client
 from eventfold.errors import TooManyConflictsError, VersionConflictError
-from eventfold.handling import utc_now
+from eventfold.handling import new_commit_id, utc_now
 from eventfold.scanning import by_stream
 from eventfold.snapshots import first_page
 
@@ -101,7 +100,7 @@ class Ours:
     def append(self, stream: str, events: int, after: int = 0) -> None:
         encoded = tuple(DECIDER.codec.encode(new(after + n)) for n in range(1, events + 1))
         name = stream_name("bench", stream)
-        commit = Commit(name, after + 1, encoded, str(uuid.uuid4()), utc_now())
+        commit = Commit(name, after + 1, encoded, new_commit_id(), utc_now())
         self.store.append(commit, after=Head(name, after))
 
     def is_conflict(self, error: Exception) -> bool:
