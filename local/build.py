@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,19 @@ def build(folder: Path, profile: str) -> None:
 def keep_used_services(layer: Path) -> None:
     """Delete the descriptions of services that no function calls: nine tenths of botocore, and of what a start unzips.
 
+    Their endpoints too: a new client parses them all, and that is a third of what it costs.
+
     Raises:
         StepError: the layer is still larger than it may be.
     """
-    for service in (layer / "botocore" / "data").iterdir():
+    data = layer / "botocore" / "data"
+    for service in data.iterdir():
         if service.is_dir() and service.name not in SERVICES:
             shutil.rmtree(service)
+    endpoints = json.loads((data / "endpoints.json").read_bytes())
+    for partition in endpoints["partitions"]:
+        partition["services"] = {name: one for name, one in partition["services"].items() if name in SERVICES}
+    (data / "endpoints.json").write_text(json.dumps(endpoints))
     size = sum(file.stat().st_size for file in layer.rglob("*") if file.is_file()) / 2**20
     if size > MAX_LAYER_MIB:
         raise StepError(

@@ -19,7 +19,10 @@ from app import settings
 from app.directory import DIRECTORY
 from app.stats import STATS, TOTAL
 from app.users import USERS
-from eventfold.dynamodb import DynamoDBParkedStore, DynamoDBRowStore, DynamoDBTallyStore, create_client
+from eventfold.dynamodb import create_client
+from eventfold.dynamodb.parked import DynamoDBParkedStore
+from eventfold.dynamodb.rows import DynamoDBRowStore
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
 from eventfold.testing.checker import (
     Finding,
     Word,

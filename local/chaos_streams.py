@@ -16,9 +16,10 @@ from app import redrive as app_redrive
 from app import settings, telemetry, wiring
 from app.directory import DIRECTORY, DirectoryRow
 from app.stats import STATS
-from eventfold import RowTarget, TallyTarget
 from eventfold.errors import StoreUnavailableError
 from eventfold.generations import Generations
+from eventfold.projections import RowTarget
+from eventfold.tallies import TallyTarget
 from eventfold.testing.faults import CrashError, Fault, FaultInjector
 from eventfold.testing.mapping import EventSourceMapping
 from eventfold.testing.pump import Disorder, StreamPump
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
     from app.users import UserEvent
-    from eventfold import Recorded, Target
-    from eventfold.runner import BatchResult
+    from eventfold import Recorded
+    from eventfold.runner import BatchResult, Target
     from eventfold.testing.shards import Record
     from eventfold.testing.turns import Turns
 

@@ -25,7 +25,8 @@ import httpx
 from app.directory import DIRECTORY
 from app.users import USERS, UserCreated, UserEvent, UserUpdated
 from eventfold import Commit
-from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore
+from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.items import commit_to_item
 from eventfold.scanning import by_stream
 from local import stack
@@ -34,7 +35,7 @@ from local.toolchain import ROOT, StepError, console, environment, main_guard, s
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventfold import Row
+    from eventfold.projections import Row
 
 EVENTS_A_USER = 10
 CAUGHT_UP_SECONDS = 40

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from eventfold import Command, Decider, Event, Projection, Recorded
+from eventfold import Command, Decider, Event, Recorded
+from eventfold.projections import Projection
 
 
 class Add(Command):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from eventfold import Commit, Head, MemoryEventStore, ProjectionRunner, RowTarget, Tally, TallyTarget
+from eventfold import Commit, Head
 from eventfold.filling import Filler
 from eventfold.generations import Generations
-from eventfold.memory import MemoryControlStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Row
+from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
+from eventfold.projections import Row, RowTarget
 from eventfold.proving import Prover
 from eventfold.rebuilding import Rebuild, Timing, job
+from eventfold.runner import ProjectionRunner
 from eventfold.sources import TableSource
+from eventfold.tallies import Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added, Closed
 
 if TYPE_CHECKING:

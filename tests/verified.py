@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from eventfold import Commit, ProjectionRunner, RowTarget, Tally, TallyTarget
-from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore, DynamoDBTallyStore
+from eventfold import Commit
+from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.dynamodb.keys import DynamoDBKeyListing
+from eventfold.dynamodb.rows import DynamoDBRowStore
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
 from eventfold.findings import Finding
 from eventfold.memory import MemoryParkedStore
+from eventfold.projections import RowTarget
 from eventfold.recounting import Reading, Recount, read_counters
+from eventfold.runner import ProjectionRunner
 from eventfold.store import end_of
+from eventfold.tallies import Tally, TallyTarget
 from eventfold.verifying import SegmentVerification, Verified
 from tests.domain import COUNTER, TOTALS, Added, Closed
 

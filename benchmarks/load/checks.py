@@ -11,7 +11,9 @@ from app.directory import DIRECTORY
 from app.stats import STATS, TOTAL
 from app.users import USERS, UserCreated, UserDeleted, UserEvent, UserUpdated
 from eventfold import Commit
-from eventfold.dynamodb import DynamoDBParkedStore, DynamoDBRowStore, DynamoDBTallyStore
+from eventfold.dynamodb.parked import DynamoDBParkedStore
+from eventfold.dynamodb.rows import DynamoDBRowStore
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
 from eventfold.testing.checker import (
     Attempt,
     Finding,

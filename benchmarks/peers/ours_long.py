@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve
-from eventfold import Projection, ProjectionRunner, Recorded, RowTarget, load, stream_name
-from eventfold.dynamodb import DynamoDBRowStore
+from eventfold import Recorded, load, stream_name
+from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.memory import MemoryParkedStore
+from eventfold.projections import Projection, RowTarget
+from eventfold.runner import ProjectionRunner
 from eventfold.snapshots import DEFAULT_INTERVAL, first_page
 
 if TYPE_CHECKING:

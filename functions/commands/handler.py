@@ -6,10 +6,17 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from app.http import Api, IdempotencyKey, IfMatch, UserId, Versioned, request_of, versioned
+from app.http import (
+    Api,
+    IdempotencyKey,
+    IfMatch,
+    LambdaContext,
+    Response,
+    UserId,
+    Versioned,
+    request_of,
+    versioned,
+)
 from app.telemetry import counted, logger, metrics
 from app.users import CreateUser, DeleteUser, UpdateUser, UserCommand
 from app.wiring import users
@@ -25,7 +32,7 @@ api = Api()
 @api.post("/users", status_code=HTTPStatus.CREATED)
 def create_user(command: CreateUser, key: IdempotencyKey = None) -> Response[Versioned]:
     """Create a user. Its id follows from the idempotency key where there is one, so that a repeat finds it."""
-    request = request_of(api.current_event, key)
+    request = replace(request_of(api.current_event, key), new=True)
     id_ = str(uuid.uuid5(ID_NAMESPACE, f"{request.caller}\n{key}") if key else uuid.uuid4())
     outcome = run(id_, command, request)
     return versioned(HTTPStatus.CREATED, id_, outcome.version, Location=f"/users/{id_}")

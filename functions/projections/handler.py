@@ -7,9 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from app.telemetry import log_failure, log_parked, log_projected, logger, metrics
 from app.wiring import generations, runner, targets
-from eventfold import Target
 from eventfold.generations import LiveTarget, lowest
-from eventfold.runner import Limits
+from eventfold.runner import Limits, Target
 from eventfold.streams import PartialBatchResponse, StreamBatch, read_batch
 
 

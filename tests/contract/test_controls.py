@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold.dynamodb import DynamoDBControlStore, DynamoDBRowStore, DynamoDBTallyStore
+from eventfold.dynamodb.controls import DynamoDBControlStore
+from eventfold.dynamodb.rows import DynamoDBRowStore
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
 from eventfold.generations import Control
 from eventfold.memory import MemoryControlStore, MemoryRowStore, MemoryTallyStore
 from eventfold.progress import Progress
@@ -20,7 +22,8 @@ from tests.conftest import READ_MODELS_TABLE
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold import RowStore, TallyStore
+    from eventfold.projections import RowStore
+    from eventfold.tallies import TallyStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from eventfold.dynamodb import DynamoDBParkedStore, DynamoDBTallyStore
-from eventfold.dynamodb.tallies import cancel_reasons
+from eventfold.dynamodb.parked import DynamoDBParkedStore
+from eventfold.dynamodb.tallies import DynamoDBTallyStore, cancel_reasons
 from eventfold.errors import StoreUnavailableError
 from eventfold.memory import MemoryParkedStore, MemoryTallyStore
 from eventfold.projections import RowConflictError
@@ -20,7 +20,8 @@ from tests.support import create_table
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold import ParkedStore, TallyStore
+    from eventfold.parking import ParkedStore
+    from eventfold.tallies import TallyStore
 
 
 @pytest.fixture(params=["memory", "moto", pytest.param("local", marks=pytest.mark.dynamodb_local)])

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold.dynamodb import DynamoDBControlStore, DynamoDBRowStore, DynamoDBTallyStore
+from eventfold.dynamodb.controls import DynamoDBControlStore
 from eventfold.dynamodb.keys import DynamoDBKeyListing
+from eventfold.dynamodb.rows import DynamoDBRowStore
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
 from eventfold.memory import MemoryRowStore
 from eventfold.projections import Row, RowConflictError
 from eventfold.stored_keys import StoredKey
@@ -17,7 +19,7 @@ from tests.conftest import READ_MODELS_TABLE
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold import RowStore
+    from eventfold.projections import RowStore
 
 
 def listed(rows: RowStore, prefix: str = "", after: str | None = None, limit: int = 100) -> list[str | None]:

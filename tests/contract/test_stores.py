@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from eventfold import MemoryEventStore
 from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.memory import MemoryEventStore
 from eventfold.testing.contract import ScanContract, StoreContract, StoreWithScan
 from tests.conftest import EVENTS_TABLE
 

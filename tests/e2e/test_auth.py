@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from eventfold import Commit, StoredEvent
-from eventfold.dynamodb import DynamoDBParkedStore
+from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.items import commit_to_item
 from local import stack
 from local.toolchain import REGION

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from eventfold.dynamodb import DynamoDBControlStore, DynamoDBRowStore
+from eventfold.dynamodb.controls import DynamoDBControlStore
+from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.generations import stored_name
 from local.toolchain import REGION
 from tests.e2e.test_stack import create, eventually

@@ -14,8 +14,9 @@ from app import wiring
 from app.settings import settings
 from app.telemetry import logger, metrics
 from app.users import USERS
-from eventfold import Commit, Parked
+from eventfold import Commit
 from eventfold.items import commit_to_item, item_to_commit_or_snapshot
+from eventfold.parking import Parked
 from eventfold.store import end_of
 from tests.support import Answer, LambdaContext, http_event, stream_event
 

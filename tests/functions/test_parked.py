@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import wiring
+from app import directory, wiring
 from app.directory import DIRECTORY, DirectoryRow, project
 from app.users import UserCreated, UserDeleted, UserEvent, UserUpdated
-from eventfold import Recorded, Row
+from eventfold import Recorded
 from eventfold.errors import StoreUnavailableError
+from eventfold.projections import Row
 from tests.conftest import EVENTS_TABLE
 from tests.support import stream_event
 
@@ -43,7 +44,7 @@ def broken_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return project(row, recorded)
 
     with monkeypatch.context() as patch:
-        patch.setattr(wiring, "DIRECTORY", replace(DIRECTORY, project=digest))
+        patch.setattr(directory, "DIRECTORY", replace(DIRECTORY, project=digest))
         wiring.targets.cache_clear()
         yield
     wiring.targets.cache_clear()

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold import CommandHandler, Head, ProjectionRunner, RowTarget, StoredEvent, load, read_events, take_snapshot
-from eventfold.dynamodb import DynamoDBEventStore, DynamoDBRowStore
+from eventfold import CommandHandler, Head, Request, StoredEvent, load, take_snapshot
+from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.errors import ItemTooLargeError, VersionConflictError
+from eventfold.history import read_events
 from eventfold.items import MAX_ITEM_BYTES, commit_to_item, item_bytes
 from eventfold.memory import MemoryParkedStore
+from eventfold.projections import RowTarget
+from eventfold.runner import ProjectionRunner
 from eventfold.store import end_of
 from eventfold.testing import Meter
 from eventfold.testing.contract import commit
@@ -88,6 +92,12 @@ def test_a_command_is_one_read_and_one_write(local_client: DynamoDBClient, store
         handler.handle("1", Add(amount=0))
     assert meter.requests == ["Query", "Query"]
     assert meter.capacity == 0.5 + 1
+
+
+def test_a_command_on_a_new_aggregate_is_one_write(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
+    with Meter.on(local_client) as meter:
+        CommandHandler(store, COUNTER).handle("1", Add(amount=1), Request(new=True))
+    assert (meter.requests, meter.capacity) == (["PutItem"], 1)
 
 
 def test_a_command_on_an_aggregate_that_the_process_knows_is_one_write(

@@ -15,7 +15,9 @@ from app import settings, telemetry, wiring
 from app.directory import DIRECTORY
 from app.stats import STATS, TOTAL
 from app.users import USERS, UserCreated, UserDeleted, UserUpdated
-from eventfold import Commit, Head, RowTarget, TallyTarget
+from eventfold import Commit, Head
+from eventfold.projections import RowTarget
+from eventfold.tallies import TallyTarget
 from eventfold.testing.checker import check_rows, check_snapshots, check_tally, read_table
 from eventfold.testing.faults import ANY, Fault, FaultInjector, pauses
 from eventfold.testing.mapping import EventSourceMapping
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
     from app.users import UserEvent
-    from eventfold import Parked, Recorded
+    from eventfold import Recorded
+    from eventfold.parking import Parked
     from eventfold.testing.checker import Finding
     from eventfold.testing.shards import Record
 

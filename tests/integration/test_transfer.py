@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventfold import Commit, Head, MemoryEventStore, Snapshot
+from eventfold import Commit, Head, Snapshot
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.errors import BrokenStreamError, StoreUnavailableError, TransferError
 from eventfold.importing import Importer
 from eventfold.items import commit_to_item
+from eventfold.memory import MemoryEventStore
 from eventfold.transfer import Moved, export_events, read_lines, to_line
 from tests.conftest import EVENTS_TABLE
 from tests.domain import COUNTER, Added

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold import Commit, Head, MemoryEventStore, Row, RowTarget, Snapshot, Tally, TallyTarget
+from eventfold import Commit, Head, Snapshot
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.errors import StoreUnavailableError, VersionConflictError
-from eventfold.memory import MemoryRowStore, MemoryTallyStore
+from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
+from eventfold.projections import Row, RowTarget
 from eventfold.snapshots import take_snapshot
+from eventfold.tallies import Tally, TallyTarget
 from eventfold.testing.checker import (
     Attempt,
     Ledger,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventfold import Commit, MemoryEventStore, RowTarget, Tally, TallyTarget
-from eventfold.memory import MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Row
+from eventfold import Commit
+from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
+from eventfold.projections import Row, RowTarget
 from eventfold.scanning import ScanPage
-from eventfold.tallies import Checkpoint
+from eventfold.tallies import Checkpoint, Tally, TallyTarget
 from eventfold.transfer import export_events
 from eventfold.verifying import SegmentVerification
 from tests.domain import COUNTER, TOTALS, Added

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eventfold import Projection, RowTarget, Tally
 from eventfold.errors import RebuildRefusedError
 from eventfold.generations import ActiveReader, Control, Generations, control_key, stored_name
 from eventfold.memory import MemoryControlStore, MemoryRowStore
+from eventfold.projections import Projection, RowTarget
+from eventfold.tallies import Tally
 from tests.domain import COUNTER, TOTALS, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

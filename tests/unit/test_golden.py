@@ -54,7 +54,8 @@ import sys
 from pathlib import Path
 from app.users import USERS
 from app.directory import DIRECTORY
-from eventfold import Commit, Head, MemoryEventStore, load
+from eventfold import Commit, Head, load
+from eventfold.memory import MemoryEventStore
 from eventfold.testing.golden import check_golden, write_golden
 from datetime import UTC, datetime
 folder = Path(sys.argv[1])

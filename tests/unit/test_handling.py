@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold import Backoff, CommandHandler, Commit, Head, MemoryEventStore, Request, load, take_snapshot
+from eventfold import Backoff, CommandHandler, Commit, Head, Request, load, take_snapshot
 from eventfold.errors import (
     IdempotencyKeyReusedError,
     PreconditionFailedError,
     TooManyConflictsError,
     VersionConflictError,
 )
+from eventfold.memory import MemoryEventStore
 from tests.domain import COUNTER, Add, Added, Closed, Counter, TooMuchError
 
 if TYPE_CHECKING:
@@ -70,6 +71,29 @@ def test_a_command_is_one_read_and_one_write(store: RacingStore, handler: Handle
     (commit,) = store.oldest_first("counter-1")
     assert commit.meta == {"actor": "me"}
     assert commit.at == NOW.replace(microsecond=123000)
+
+
+def test_a_command_on_a_new_aggregate_is_one_write_and_no_read(store: RacingStore, handler: Handler) -> None:
+    outcome = handler.handle("1", Add(amount=2), Request(new=True))
+    assert (outcome.version, outcome.appended) == (1, 1)
+    assert (store.reads, store.writes) == (0, 1)
+
+
+def test_what_was_called_new_and_is_not_is_found_by_the_write(store: RacingStore, handler: Handler) -> None:
+    for _ in range(5):
+        CommandHandler(store, COUNTER).handle("1", Add(amount=199_999))
+    with pytest.raises(TooMuchError):
+        handler.handle("1", Add(amount=6), Request(new=True))
+    outcome = handler.handle("1", Add(amount=1), Request(new=True))
+    assert (outcome.version, outcome.appended) == (6, 1)
+    assert total(store) == 999_996
+
+
+def test_a_key_is_looked_for_even_on_a_new_aggregate(store: RacingStore, handler: Handler) -> None:
+    first = CommandHandler(store, COUNTER).handle("1", Add(amount=2), Request(key="k", new=True))
+    again = handler.handle("1", Add(amount=2), Request(key="k", new=True))
+    assert (first.repeated, again.repeated) == (False, True)
+    assert (store.reads, store.writes) == (2, 1)
 
 
 def test_no_event_is_no_write(store: RacingStore, handler: Handler) -> None:

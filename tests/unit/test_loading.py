@@ -11,19 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from eventfold import (
-    Commit,
-    Decider,
-    Head,
-    MemoryEventStore,
-    Snapshot,
-    load,
-    load_at,
-    load_version,
-    read_events,
-    take_snapshot,
-)
+from eventfold import Commit, Decider, Head, Snapshot, load, load_at, load_version, take_snapshot
 from eventfold.errors import BrokenStreamError, UnknownEventError
+from eventfold.history import read_events
+from eventfold.memory import MemoryEventStore
 from tests.domain import COUNTER, Added, Counter
 
 if TYPE_CHECKING:

@@ -7,22 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from eventfold import (
-    Commit,
-    Event,
-    Head,
-    MemoryEventStore,
-    ProjectionRunner,
-    Recorded,
-    Row,
-    RowTarget,
-    Tally,
-    TallyTarget,
-)
+from eventfold import Commit, Event, Head, Recorded
 from eventfold.errors import StoreUnavailableError
-from eventfold.memory import MemoryParkedStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Projection
-from eventfold.tallies import Checkpoint, Counts
+from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
+from eventfold.projections import Projection, Row, RowTarget
+from eventfold.runner import ProjectionRunner
+from eventfold.tallies import Checkpoint, Counts, Tally, TallyTarget
 from tests.domain import COUNTER, Added, Closed, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

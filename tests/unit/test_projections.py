@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from app.directory import DIRECTORY, DirectoryRow
 from app.users import UserCreated, UserDeleted, UserUpdated
-from eventfold import Commit, Head, MemoryEventStore, ProjectionRunner, Row, RowTarget
+from eventfold import Commit, Head
 from eventfold.errors import BrokenStreamError, StoreUnavailableError
-from eventfold.memory import MemoryParkedStore, MemoryRowStore
-from eventfold.projections import RowConflictError
-from eventfold.runner import BatchResult
+from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore
+from eventfold.projections import Row, RowConflictError, RowTarget
+from eventfold.runner import BatchResult, ProjectionRunner
 from eventfold.testing import rows_after
 from tests.domain import COUNTER, TOTALS, Added, Closed
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventfold import Commit, Head, MemoryEventStore, RowTarget, Tally, TallyTarget
-from eventfold.memory import MemoryRowStore, MemoryTallyStore
+from eventfold import Commit, Head
+from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
+from eventfold.projections import RowTarget
 from eventfold.read_model_checks import Fold, ReadModelCheck
-from eventfold.tallies import Checkpoint
+from eventfold.tallies import Checkpoint, Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added, Closed
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventfold import Commit, Head, MemoryEventStore
+from eventfold import Commit, Head
 from eventfold.errors import RebuildRefusedError, StoreUnavailableError
+from eventfold.memory import MemoryEventStore
 from eventfold.projections import Row
 from eventfold.proving import disagreements
 from eventfold.rebuilding import Timing

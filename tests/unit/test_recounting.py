@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from eventfold import Commit, Tally, TallyTarget
-from eventfold.dynamodb import DynamoDBTallyStore
+from eventfold import Commit
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
 from eventfold.recounting import Reading, Recount
+from eventfold.tallies import Tally, TallyTarget
 from tests.domain import COUNTER, Closed
 from tests.verified import AT
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfold import Backoff, CommandHandler, Commit, MemoryEventStore, Request, load, take_snapshot
+from eventfold import Backoff, CommandHandler, Commit, Request, load, take_snapshot
 from eventfold.caching import StateCache
 from eventfold.errors import IdempotencyKeyReusedError, PreconditionFailedError
 from eventfold.loading import Loaded
+from eventfold.memory import MemoryEventStore
 from tests.domain import COUNTER, Add, Counter, TooMuchError
 
 if TYPE_CHECKING:

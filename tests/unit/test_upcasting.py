@@ -17,17 +17,10 @@ from eventfold import (
     Decider,
     Event,
     Head,
-    MemoryEventStore,
-    Projection,
-    ProjectionRunner,
     Recorded,
-    RowTarget,
     StoredEvent,
-    Tally,
-    TallyTarget,
     load,
     load_version,
-    read_events,
     renamed,
     retired,
     split,
@@ -35,7 +28,11 @@ from eventfold import (
     upcaster,
 )
 from eventfold.errors import UnknownEventError
-from eventfold.memory import MemoryParkedStore, MemoryRowStore, MemoryTallyStore
+from eventfold.history import read_events
+from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
+from eventfold.projections import Projection, RowTarget
+from eventfold.runner import ProjectionRunner
+from eventfold.tallies import Tally, TallyTarget
 from eventfold.upcasting import UpcasterChain
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

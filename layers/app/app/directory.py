@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, assert_never
 
 from pydantic import BaseModel
 
+from app.errors import InvalidCursorError, VersionNotReachedError
 from app.users import USERS, UserCreated, UserDeleted, UserDeletedError, UserEvent, UserNotFoundError, UserUpdated
-from eventfold import Projection
+from eventfold.projections import Projection
 
 if TYPE_CHECKING:
-    from eventfold import EventStore, Recorded, RowStore
+    from eventfold import EventStore, Recorded
     from eventfold.generations import Generations
+    from eventfold.projections import RowStore
 
 MAX_SORT_CHARACTERS = 200
 """Keeps a sort key within DynamoDB's 1,024 bytes: case folding can make a name longer."""
@@ -59,14 +61,6 @@ DIRECTORY: Projection[DirectoryRow, UserEvent] = Projection(
     # The id behind the name makes each sort key unique, so that a cursor always names one place in the list.
     sort_key=lambda stream, row: f"{folded(row.name)}\0{stream}",
 )
-
-
-class InvalidCursorError(ValueError):
-    """The cursor was not made by a query with this prefix."""
-
-
-class VersionNotReachedError(Exception):
-    """The user has not come to the version asked for."""
 
 
 class User(DirectoryRow, frozen=True):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, JsonValue
 
 from app.users import USERS, UserNotFoundError
-from eventfold import load, load_at, load_version, read_events
+from eventfold import load, load_at, load_version
+from eventfold.history import read_events
 from eventfold.snapshots import first_page
 from eventfold.store import end_of
 

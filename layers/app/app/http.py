@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 from pydantic_core import from_json
 
@@ -20,7 +21,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
-    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+__all__ = [
+    "Api",
+    "IdempotencyKey",
+    "IfMatch",
+    "LambdaContext",
+    "Response",
+    "UserId",
+    "Versioned",
+    "actor_of",
+    "etag",
+    "json_response",
+    "request_of",
+    "versioned",
+]
 
 MAX_BODY_BYTES = 64 * 1024
 """Far above any command here, far below what an event item holds."""

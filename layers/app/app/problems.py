@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from app.directory import InvalidCursorError, VersionNotReachedError
+from app.errors import InvalidCursorError, VersionNotReachedError
 from app.telemetry import log_failure, logger
 from app.users import UserDeletedError, UserExistsError, UserNotFoundError
 from eventfold.errors import (
@@ -36,8 +36,7 @@ class RequestError(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """What a caller is told."""
 
     status: HTTPStatus

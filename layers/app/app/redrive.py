@@ -13,8 +13,8 @@ from eventfold.generations import LiveTarget, lowest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from eventfold import Parked, Target
-    from eventfold.runner import BatchResult
+    from eventfold.parking import Parked
+    from eventfold.runner import BatchResult, Target
 
 FORGET_AFTER = timedelta(hours=1)
 """How long what is parked under an unknown name is kept: a deploy may just be bringing that projection."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from app.users import USERS, UserCreated, UserDeleted, UserEvent
-from eventfold import Tally
+from eventfold.tallies import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventfold import Recorded, TallyStore
+    from eventfold import Recorded
+    from eventfold.tallies import TallyStore
 
 TOTAL = "total"
 

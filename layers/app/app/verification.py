@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from app.settings import settings
 from app.wiring import DECIDERS, dynamodb, event_store, generations, targets
-from eventfold import TallyTarget
 from eventfold.dynamodb.keys import DynamoDBKeyListing
 from eventfold.read_model_checks import ReadModelCheck
 from eventfold.recounting import Reading, Recount, read_counters
+from eventfold.tallies import TallyTarget
 from eventfold.verifying import SegmentVerification, Verified
 
 if TYPE_CHECKING:

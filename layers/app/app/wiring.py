@@ -1,30 +1,30 @@
-"""The composition root: the one place where real parts are put together, each once a process."""
+"""The composition root: the one place where real parts are put together, each once a process.
+
+Parts are imported where they are built: a function waits, when it starts, for those that it uses.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from app.directory import DIRECTORY, Directory
-from app.history import UserHistory
 from app.settings import settings
-from app.stats import STATS, UserStats
 from app.users import USERS, User, UserCommand, UserEvent
-from eventfold import CommandHandler, Decider, ProjectionRunner, RowTarget, TallyTarget, Target
-from eventfold.dynamodb import (
-    DynamoDBControlStore,
-    DynamoDBEventStore,
-    DynamoDBParkedStore,
-    DynamoDBRowStore,
-    DynamoDBTallyStore,
-    create_client,
-)
-from eventfold.generations import Generations
+from eventfold import CommandHandler, Decider
+from eventfold.dynamodb import DynamoDBEventStore, create_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold import ParkedStore, RowStore, TallyStore
+    from app.directory import Directory
+    from app.history import UserHistory
+    from app.stats import UserStats
+    from eventfold.dynamodb.controls import DynamoDBControlStore
+    from eventfold.generations import Generations
+    from eventfold.parking import ParkedStore
+    from eventfold.projections import RowStore
+    from eventfold.runner import ProjectionRunner, Target
+    from eventfold.tallies import TallyStore
 
 DECIDERS: dict[str, Decider[Any, Any, Any]] = {decider.category: decider for decider in (USERS,)}
 """Every aggregate, by the category of its streams: what the snapshot function can replay."""
@@ -45,24 +45,32 @@ def event_store() -> DynamoDBEventStore:
 @cache
 def row_store() -> RowStore:
     """Return where read models are kept."""
+    from eventfold.dynamodb.rows import DynamoDBRowStore
+
     return DynamoDBRowStore(dynamodb(), settings().read_models_table, shards=settings().list_shards)
 
 
 @cache
 def tally_store() -> TallyStore:
     """Return where tallies are kept."""
+    from eventfold.dynamodb.tallies import DynamoDBTallyStore
+
     return DynamoDBTallyStore(dynamodb(), settings().read_models_table, shards=settings().tally_shards)
 
 
 @cache
 def control_store() -> DynamoDBControlStore:
     """Return where it is kept which generations of read models there are, and how far a rebuild is."""
+    from eventfold.dynamodb.controls import DynamoDBControlStore
+
     return DynamoDBControlStore(dynamodb(), settings().read_models_table)
 
 
 @cache
 def parked_store() -> ParkedStore:
     """Return where parked streams are kept."""
+    from eventfold.dynamodb.parked import DynamoDBParkedStore
+
     return DynamoDBParkedStore(dynamodb(), settings().parked_table)
 
 
@@ -78,34 +86,49 @@ def users() -> CommandHandler[UserCommand, User, UserEvent]:
 @cache
 def directory() -> Directory:
     """Return the user directory's queries."""
+    from app.directory import Directory
+
     return Directory(row_store(), event_store(), generations())
 
 
 @cache
 def history() -> UserHistory:
     """Return the queries that go to the events."""
+    from app.history import UserHistory
+
     return UserHistory(event_store())
 
 
 @cache
 def stats() -> UserStats:
     """Return the statistics' queries."""
+    from app.stats import UserStats
+
     return UserStats(tally_store())
 
 
 @cache
 def targets() -> tuple[Target[Any, Any], ...]:
     """Return every read model, under its first generation's name."""
+    from app.directory import DIRECTORY
+    from app.stats import STATS
+    from eventfold.projections import RowTarget
+    from eventfold.tallies import TallyTarget
+
     return (RowTarget(DIRECTORY, row_store()), TallyTarget(STATS, tally_store()))
 
 
 @cache
 def generations() -> Generations:
     """Return what this process knows of the read models' generations."""
+    from eventfold.generations import Generations
+
     return Generations(control_store(), [target.name for target in targets()])
 
 
 @cache
 def runner() -> ProjectionRunner:
     """Return what brings read models up to date."""
+    from eventfold.runner import ProjectionRunner
+
     return ProjectionRunner(event_store(), parked_store(), writers=settings().projection_writers)

@@ -1,19 +1,18 @@
-"""eventfold: event sourcing on DynamoDB. Events, deciders, snapshots and projections; no HTTP, no Lambda."""
+"""eventfold: event sourcing on DynamoDB. No HTTP, no Lambda.
+
+Here is what a command needs: events, deciders, commands, snapshots. Read models are in `eventfold.projections`,
+`tallies` and `runner`, the stores in `eventfold.dynamodb` and `memory`: who does not use them does not wait for them
+when a process starts.
+"""
 
 from eventfold.commit import Commit, CommitRef, Head, Snapshot, stream_name
 from eventfold.decider import Command, Decider
 from eventfold.events import Codec, Event, Recorded
 from eventfold.handling import Backoff, CommandHandler, Outcome, Request
-from eventfold.history import read_events
 from eventfold.loading import Loaded, load, load_at, load_version
-from eventfold.memory import MemoryEventStore
-from eventfold.parking import Parked, ParkedStore
-from eventfold.projections import Projection, Row, RowStore, RowTarget
-from eventfold.runner import ProjectionRunner, Target
 from eventfold.snapshots import take_snapshot
 from eventfold.store import EventStore
 from eventfold.stored import StoredEvent
-from eventfold.tallies import Tally, TallyStore, TallyTarget
 from eventfold.upcasting import Data, Upcaster, renamed, retired, split, upcaster
 
 __all__ = [
@@ -29,28 +28,15 @@ __all__ = [
     "EventStore",
     "Head",
     "Loaded",
-    "MemoryEventStore",
     "Outcome",
-    "Parked",
-    "ParkedStore",
-    "Projection",
-    "ProjectionRunner",
     "Recorded",
     "Request",
-    "Row",
-    "RowStore",
-    "RowTarget",
     "Snapshot",
     "StoredEvent",
-    "Tally",
-    "TallyStore",
-    "TallyTarget",
-    "Target",
     "Upcaster",
     "load",
     "load_at",
     "load_version",
-    "read_events",
     "renamed",
     "retired",
     "split",

@@ -56,8 +56,7 @@ class CommitRef(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where a stream ends, as a read saw it. Version 0: no events.
 
     An append names the head it follows. A head is never invented: one that no read has seen could
@@ -124,8 +123,7 @@ class Commit:
 _COMMIT_FIELDS = tuple(one.name for one in fields(Commit))
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The state after `version`, with the keyed commits up to there that idempotency remembers.
 
     `schema` says which shape the state has: a reader with another one ignores the snapshot.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from copy import replace
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
 
@@ -42,7 +42,8 @@ class Request:
 
     `key` is the caller's idempotency key, `caller` whose it is. `expected_version` runs the command at that version
     or not at all. `meta` is stored with the commit: correlation id, causation id, actor. After `deadline`, in
-    seconds of `time.monotonic`, a lost race is not run again.
+    seconds of `time.monotonic`, a lost race is not run again. `new` says that the aggregate's id was made for this
+    command: without a key to look for there is nothing to read, and the write would find what is there all the same.
     """
 
     key: str | None = None
@@ -50,10 +51,10 @@ class Request:
     expected_version: int | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
     deadline: float = math.inf
+    new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a command.
 
     `version` is the aggregate's version after it. `appended` counts its new events, 0 when there was
@@ -66,8 +67,7 @@ class Outcome:
     repeated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(NamedTuple):
     """Full jitter, in seconds: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/."""
 
     attempts: int = 8
@@ -84,8 +84,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _View[S: BaseModel]:
+class _View[S: BaseModel](NamedTuple):
     """An aggregate as a command sees it; `proven` if a consistent read found it so after the command came."""
 
     loaded: Loaded[S]
@@ -103,10 +102,10 @@ def new_commit_id() -> str:
 class CommandHandler[C: Command, S: BaseModel, E: Event]:
     """Runs commands against one kind of aggregate.
 
-    An aggregate that this process knows costs one write; any other costs a read at half price before it. What is
-    accepted is proven by the conditional write, and what is refused is decided again on a consistent read: a stale
-    state may cost a retry, never a wrong answer. A lost race costs one write more: the commit that won comes back
-    with the refusal, is folded in, and the command is decided again.
+    An aggregate that this process knows, or that is new, costs one write; any other costs a read at half price before
+    it. What is accepted is proven by the conditional write, and what is refused is decided again on a consistent read:
+    a stale state may cost a retry, never a wrong answer. A lost race costs one write more: the commit that won comes
+    back with the refusal, is folded in, and the command is decided again.
     """
 
     def __init__(  # noqa: PLR0913 - settings by name, each with its default
@@ -139,7 +138,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         request = request or Request()
         ref = _ref(command, request)
         stream = self._decider.stream(id_)
-        view = _View(self._cache.get(stream) or self._load(stream, consistent=False))
+        view = _View(self._first(stream, request))
         for attempt in range(self._backoff.attempts):
             view, answer = self._settle(view, command, ref, request)
             if isinstance(answer, Outcome):
@@ -158,6 +157,12 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
                 self._cache.put(after)
                 return Outcome(commit.last_version, len(commit.events), conflicts=attempt)
         raise TooManyConflictsError(stream, self._backoff.attempts)
+
+    def _first(self, stream: str, request: Request) -> Loaded[S]:
+        """Return the aggregate as cheaply as it can be had; it may be stale."""
+        if request.new and request.key is None:
+            return Loaded(stream, 0, self._decider.initial)
+        return self._cache.get(stream) or self._load(stream, consistent=False)
 
     def _settle(
         self, view: _View[S], command: C, ref: CommitRef, request: Request
@@ -218,7 +223,7 @@ def _ref(command: Command, request: Request) -> CommitRef:
     return CommitRef(request.key, 0, hashlib.sha256(asked.encode()).hexdigest()[:16])
 
 
-def _find(loaded: Loaded[BaseModel], ref: CommitRef) -> CommitRef | None:
+def _find[S: BaseModel](loaded: Loaded[S], ref: CommitRef) -> CommitRef | None:
     """Return the commit that this key made before, if it did.
 
     Raises:

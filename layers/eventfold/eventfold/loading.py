@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from copy import replace
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from eventfold.store import EventStore, Item
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded[S]:
+class Loaded[S](NamedTuple):
     """An aggregate as a read saw it.
 
     `refs` are the keyed commits that idempotency can still recognise: all since version 1, or those

@@ -1,17 +1,6 @@
-"""The DynamoDB adapters: the event store, what read models are kept in, parked streams, and the client under all."""
+"""DynamoDB behind the library's ports: the event store; what read models are kept in is in modules of its own."""
 
 from eventfold.dynamodb.client import create_client
-from eventfold.dynamodb.controls import DynamoDBControlStore
-from eventfold.dynamodb.parked import DynamoDBParkedStore
-from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.dynamodb.store import DynamoDBEventStore
-from eventfold.dynamodb.tallies import DynamoDBTallyStore
 
-__all__ = [
-    "DynamoDBControlStore",
-    "DynamoDBEventStore",
-    "DynamoDBParkedStore",
-    "DynamoDBRowStore",
-    "DynamoDBTallyStore",
-    "create_client",
-]
+__all__ = ["DynamoDBEventStore", "create_client"]
