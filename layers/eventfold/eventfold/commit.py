@@ -158,6 +158,15 @@ def check_commit(commit: Commit, after: Head | None) -> None:
         )
 
 
+def read_parts(commit: Commit) -> None:
+    """Read what of a commit is still JSON, for whoever has to know at once whether it makes sense.
+
+    Raises:
+        BrokenStreamError: it does not; names its stream and version.
+    """
+    _ = commit.events, commit.at, commit.meta
+
+
 def first_gap(version: int, commits: Iterable[Commit]) -> int | None:
     """Return the first version behind `version` that these commits, in order, do not bring; None if they are whole."""
     for commit in commits:

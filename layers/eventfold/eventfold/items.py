@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from eventfold.commit import Commit, CommitRef, Snapshot
+from eventfold.commit import Commit, CommitRef, Snapshot, read_parts
 from eventfold.errors import BrokenStreamError, ItemTooLargeError
 from eventfold.stored import StoredEvent
 
@@ -166,14 +166,14 @@ def item_to_commit_or_snapshot(item: StoredItem) -> Item:
 
 
 def read_whole(item: StoredItem) -> Item:
-    """Read an item back with all its parts: for whoever has to know at once whether it makes sense.
+    """Read an item back with all its parts.
 
     Raises:
-        BrokenStreamError: it does not; names its stream and version.
+        BrokenStreamError: one makes no sense; names its stream and version.
     """
     read = item_to_commit_or_snapshot(item)
     if isinstance(read, Commit):
-        _ = read.events, read.at, read.meta
+        read_parts(read)
     return read
 
 

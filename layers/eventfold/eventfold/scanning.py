@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Protocol
 
-from eventfold.commit import Commit, Snapshot
+from eventfold.commit import Commit, Snapshot, read_parts
+from eventfold.errors import BrokenStreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -49,7 +50,10 @@ class ScanPage:
 
 
 class ScannableStore(Protocol):
-    """A store whose streams can all be read without knowing their names."""
+    """A store whose streams can all be read without knowing their names.
+
+    A commit's parts may be read only when they are asked for, and asking may raise `BrokenStreamError`: see `whole`.
+    """
 
     def scan(self, segment: int, segments: int, *, after: Place | None = None) -> Iterator[ScanPage]:
         """Yield one of `segments` parts of the table, counted from 0, behind `after`. Eventually consistent.
@@ -72,6 +76,16 @@ class ScannableStore(Protocol):
     def begun(self, streams: Sequence[str]) -> set[str]:
         """Return which of these streams have version 1, read consistently. One request for each 100."""
         ...
+
+
+def whole(item: Scanned) -> Scanned:
+    """Return an item with all its parts read, or as `Unreadable` if one makes no sense."""
+    if isinstance(item, Commit):
+        try:
+            read_parts(item)
+        except BrokenStreamError as error:
+            return Unreadable(error.stream, error.version, error.reason)
+    return item
 
 
 def lies_between(item: Scanned) -> bool:

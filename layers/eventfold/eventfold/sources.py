@@ -164,10 +164,13 @@ class StreamReading[E: Event]:
             if isinstance(item, Commit):
                 if item.version != version + 1:
                     raise BrokenStreamError(self.stream, item.version, f"does not follow version {version}")
+                recorded = self._codec.recorded(item)
+                if not recorded:
+                    raise BrokenStreamError(self.stream, item.version, "the commit has no events")
                 self.whole = True
-                version = item.last_version
-                self.events += len(item.events)
-                yield from self._codec.recorded(item)
+                version = recorded[-1].version
+                self.events += version - item.version + 1
+                yield from recorded
 
     def skip(self) -> Place | None:
         """Pass over what is left, and return where the stream ends."""

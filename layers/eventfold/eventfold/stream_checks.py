@@ -11,7 +11,7 @@ from eventfold.commit import Commit, category_of
 from eventfold.errors import UnreadableStreamError
 from eventfold.findings import Finding
 from eventfold.runner import reason_of
-from eventfold.scanning import Unreadable
+from eventfold.scanning import Unreadable, whole
 from eventfold.snapshots import REMEMBERED_COMMITS
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class StreamCheck:
 
     def take(self, item: Scanned) -> None:
         """Take the next item."""
+        item = whole(item)
         if isinstance(item, Unreadable):
             self._unreadable(item)
         elif isinstance(item, Commit):

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, Posit
 
 from eventfold.commit import Commit
 from eventfold.errors import BrokenStreamError, TransferError
-from eventfold.scanning import Unreadable, by_stream, lies_between
+from eventfold.scanning import Unreadable, by_stream, lies_between, whole
 from eventfold.sources import SteadyPages, TableSource
 from eventfold.stored import StoredEvent  # noqa: TC001 - pydantic reads the annotation at run time
 
@@ -151,7 +151,7 @@ def _check_header(number: int, line: bytes) -> None:
 def _whole(store: VerifiableStore, stream: str, items: Iterable[Scanned]) -> Iterator[Commit]:
     """Yield the stream's commits without a gap: from where the scan seems to be wrong, from the stream itself."""
     version = 0
-    for item in items:
+    for item in map(whole, items):
         if _follows(item, version):
             version = item.last_version
             yield item
@@ -161,7 +161,7 @@ def _whole(store: VerifiableStore, stream: str, items: Iterable[Scanned]) -> Ite
         return
     # From the start, and not from there on: a commit that begins inside another lies before that one's end.
     end = 0
-    for item in store.items(stream):
+    for item in map(whole, store.items(stream)):
         if _follows(item, end):
             end = item.last_version
             if end > version:

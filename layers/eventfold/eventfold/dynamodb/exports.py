@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import BaseModel, Field, ValidationError
 
 from eventfold.dynamodb.client import aws_session, passing_errors_named
-from eventfold.errors import BrokenStreamError, RebuildRefusedError
-from eventfold.items import item_to_commit_or_snapshot
-from eventfold.scanning import ScanPage, Unreadable, lies_between
+from eventfold.dynamodb.store import scanned
+from eventfold.errors import RebuildRefusedError
+from eventfold.scanning import ScanPage, lies_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ class ExportSource:
         Raises:
             RebuildRefusedError: the file is not what the manifest says.
         """
-        items = sorted((_read(item) for item in self._lines(self._files[part])), key=_position)
+        items = sorted((scanned(item) for item in self._lines(self._files[part])), key=_position)
         yield ScanPage(tuple(item for item in items if after is None or item.stream > after.stream), 0)
 
     def _lines(self, file: _DataFile) -> Iterator[Any]:
@@ -118,13 +118,6 @@ def open_export(location: str, endpoint_url: str | None = None) -> ExportSource:
             return s3.get_object(Bucket=bucket, Key=f"{prefix}/{path}")["Body"].read()
 
     return ExportSource(location, fetch)
-
-
-def _read(item: Any) -> Scanned:
-    try:
-        return item_to_commit_or_snapshot(item)
-    except BrokenStreamError as error:
-        return Unreadable(error.stream, error.version, error.reason, snapshot=item["version"]["N"].endswith(".5"))
 
 
 def _position(item: Scanned) -> tuple[str, float]:

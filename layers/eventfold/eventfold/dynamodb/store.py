@@ -10,7 +10,7 @@ from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_
 from eventfold.dynamodb.batches import get_by_keys
 from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.errors import BrokenStreamError, VersionConflictError
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot, read_whole, snapshot_to_item
+from eventfold.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
 from eventfold.scanning import Place, Scanned, ScanPage, Unreadable
 from eventfold.store import Item, already_appended
 
@@ -106,14 +106,14 @@ class DynamoDBEventStore:
         while True:
             with passing_errors_named():
                 page = self._client.scan(**scan)
-            yield ScanPage(tuple(map(_scanned, page["Items"])), page["ConsumedCapacity"]["CapacityUnits"])
+            yield ScanPage(tuple(map(scanned, page["Items"])), page["ConsumedCapacity"]["CapacityUnits"])
             if "LastEvaluatedKey" not in page:
                 return
             scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def items(self, stream: str) -> Iterator[Scanned]:
         """See `ScannableStore.items`."""
-        return map(_scanned, self._stored(self._all_of(stream, consistent=True)))
+        return map(scanned, self._stored(self._all_of(stream, consistent=True)))
 
     def begun(self, streams: Sequence[str]) -> set[str]:
         """See `ScannableStore.begun`. Each costs what a read of its first commit costs: only its key is sent."""
@@ -149,9 +149,10 @@ class DynamoDBEventStore:
                 query["Limit"] *= 2  # A guess at what the reader needs, and it was not enough.
 
 
-def _scanned(item: Mapping[str, Any]) -> Scanned:
+def scanned(item: Mapping[str, Any]) -> Scanned:
+    """Read an item of whatever kind: `Unreadable` if it is no commit and no snapshot."""
     try:
-        return read_whole(item)
+        return item_to_commit_or_snapshot(item)
     except BrokenStreamError as error:
         return Unreadable(error.stream, error.version, error.reason, snapshot=item["version"]["N"].endswith(".5"))
 
