@@ -1,4 +1,4 @@
-"""What only eventfold is measured in: a projection batch, cost against length, and a rebuild's memory."""
+"""What only eventfold is measured in: known aggregates, a projection batch, cost against length, a rebuild's memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.cloning import clone
+from benchmarks.kinds import OURS, WARM
 from benchmarks.runners import BrokenError, Counted
 from benchmarks.workloads import Measured
 
@@ -26,6 +27,27 @@ class Reading:
     events: int
     measured: Measured
     peak_bytes: int
+
+
+def known(field: Field, sizes: Sizes, rounds: int, row: Row) -> Iterator[str]:
+    """W: a command on an aggregate that the process knows, and an append, one after the other in each round."""
+    appends, knows = field.worker(OURS), field.worker(WARM)
+    field.stub.switch("record")
+    yield "W: preparing"
+    knows.call("append", "known", 1)
+    knows.call("change", "known")
+    row[appends.name] = Measured(appends.cost("append", "beside", 1))
+    row[knows.name] = Measured(knows.cost("change", "known"))
+    field.stub.switch("replay")
+    for number in range(-1, rounds):
+        yield f"W: round {max(number, 0) + 1} of {rounds}"
+        spent = {
+            appends.name: appends.time("append", [[f"beside-{number}-{n}", 1] for n in range(sizes.calls)]),
+            knows.name: knows.time("change", [["known"]] * sizes.calls),
+        }
+        for name, one in spent.items() if number >= 0 else ():
+            row[name].cpu.append(one["cpu"] / sizes.calls)
+            row[name].wall.append(one["wall"] / sizes.calls)
 
 
 def projections(field: Field, worker: Worker, rounds: int, row: Row) -> Iterator[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import compileall
+import re
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 MIB = 2**20
 PAYLOAD = ROOT / "events" / "commands" / "create-user.json"
 TABLE = "cold-events"
+PACKAGES = (
+    *("annotated_types", "app", "aws_lambda_powertools", "botocore", "dateutil", "eventfold", "handler", "jmespath"),
+    *("orjson", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection", "urllib3"),
+)
 
 
 @dataclass
@@ -34,6 +40,8 @@ class ColdStart:
     cpu: dict[str, list[float]] = field(default_factory=lambda: {"handler": [], "boto3": []})
     wall: dict[str, list[float]] = field(default_factory=lambda: {"handler": [], "boto3": []})
     layer_mib: float = 0
+    imports: dict[str, float] = field(default_factory=dict)
+    """Seconds of the function's imports by package, largest first. Watching them makes them slower."""
 
     @property
     def ratio(self) -> float:
@@ -60,6 +68,7 @@ def measure(where: Field, starts: int, found: ColdStart) -> Iterator[str]:
         "handler": [str(PAYLOAD), str(build / "CommandsFunction"), *map(str, layers)],
         "boto3": [TABLE, str(_installed())],
     }
+    found.imports = _imports(where.store_url, arguments["handler"])
     for number in range(-1, starts):
         yield f"cold start {max(number, 0) + 1} of {starts}"
         for kind in list(arguments)[:: 1 if number % 2 else -1]:
@@ -77,22 +86,35 @@ def _installed() -> Path:
     return packages
 
 
+def _imports(endpoint: str, arguments: list[str]) -> dict[str, float]:
+    spent: Counter[str] = Counter()
+    for line in _run(endpoint, "handler", arguments, "-X", "importtime"):
+        if match := re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+([^.\s]+)", line):
+            spent[match[2] if match[2] in PACKAGES else "standard library"] += int(match[1])
+    return {package: micros / 1e6 for package, micros in spent.most_common()}
+
+
 def _start(endpoint: str, kind: str, arguments: list[str]) -> tuple[float, float]:
+    wall = time.perf_counter()
+    *_, cpu = _run(endpoint, kind, arguments)
+    return float(cpu), time.perf_counter() - wall
+
+
+def _run(endpoint: str, kind: str, arguments: list[str], *flags: str) -> list[str]:
+    """Run one process to its end; return what it said."""
     settings = {"EVENTS_TABLE": TABLE, "READ_MODELS_TABLE": "rows", "PARKED_TABLE": "parked"}
     powertools = {"POWERTOOLS_SERVICE_NAME": "commands", "POWERTOOLS_METRICS_NAMESPACE": "eventfold"}
     kept = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
     child = ROOT / "benchmarks" / "cold_child.py"
-    wall = time.perf_counter()
     # -I and -S: no site-packages and no user's settings. Bytecode is there already, as in the deployed artifact.
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", str(child), kind, *arguments],
+        [sys.executable, "-I", "-S", "-B", *flags, str(child), kind, *arguments],
         env=kept | settings | powertools | {"AWS_ENDPOINT_URL": endpoint},
         capture_output=True,
         text=True,
         check=False,
         cwd="/",
     )
-    wall = time.perf_counter() - wall
     if done.returncode != 0:
         raise StepError(f"the cold start of {kind} failed:\n{done.stderr[-2000:]}{done.stdout[-500:]}")
-    return float(done.stderr.splitlines()[-1]), wall
+    return done.stderr.splitlines()

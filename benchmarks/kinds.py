@@ -36,7 +36,7 @@ TRANSACTION = Kind("plain boto3, item an event", "plain:Transaction", note="five
 PLAIN_EVENTUAL = Kind("plain boto3, eventual", "plain:Eventual", note="reads at half price", only="B D E")
 OURS = Kind("eventfold", "ours:Ours", note="a command's first read is eventual, proven by its write")
 EVENTUAL = Kind("eventfold, eventual", "ours:OursEventual", note="loads at half price", only="D E")
-WARM = Kind("eventfold, warm", "ours:OursWarm", note="the process knows the aggregate", only="B F", warm=True)
+WARM = Kind("eventfold, warm", "ours:OursWarm", note="the process knows the aggregate", only="B F W", warm=True)
 LONG = Kind("eventfold, long streams", "ours_long:OursLong", only="H L")
 REBUILD = Kind("eventfold, rebuild", "ours_long:OursRebuild", only="R")
 PYNAMODB = Kind("pynamodb", "pynamodb_made:Pynamodb", "pynamodb", "by hand: an item an event, transactions")

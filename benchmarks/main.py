@@ -11,7 +11,7 @@ from benchmarks import alone, checks, cold_start, page, report, runners
 from benchmarks.kinds import KINDS, LONG, OURS, REBUILD
 from benchmarks.results import TITLES, Results
 from benchmarks.targets import judge
-from benchmarks.workloads import Sizes, measure, workloads
+from benchmarks.workloads import Sizes, measure, profiles, workloads
 from local.toolchain import ROOT, StepError, console, main_guard
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from benchmarks.runners import Field
 
 FOLDER = ROOT / "benchmarks"
+NO_TARGET = frozenset("N")
+"""Profiled as those are that miss theirs: a reader wonders about them as well."""
 RACES = 3
 """Rounds of F at the most: they take long, and what they find is coarse."""
 
@@ -39,7 +41,6 @@ def run(kinds: Sequence[Kind], sizes: Sizes, rounds: int, keys: Collection[str],
 
 def _steps(field: Field, results: Results, keys: Collection[str]) -> Iterator[str]:
     sizes, rounds = results.sizes, results.rounds
-    by_name = {worker.name: worker for worker in field.workers}
     for worker in field.workers:
         if worker.kind not in (LONG, REBUILD):
             yield f"checking {worker.name}"
@@ -47,14 +48,26 @@ def _steps(field: Field, results: Results, keys: Collection[str]) -> Iterator[st
     for workload in workloads(sizes):
         if workload.key in keys:
             yield from measure(field, workload, sizes, rounds, results.rows.setdefault(workload.key, {}))
+    yield from _alone(field, results, keys)
+    missed = {one.key for one in judge(results) if not one.met}
+    for workload in workloads(sizes):
+        if workload.key in results.rows and workload.key in {*missed, *NO_TARGET}:
+            yield f"{workload.key}: profile"
+            results.profiles[workload.key] = profiles(field, field.worker(OURS), workload)
+
+
+def _alone(field: Field, results: Results, keys: Collection[str]) -> Iterator[str]:
+    sizes, rounds, rows = results.sizes, results.rounds, results.rows
+    if "W" in keys:
+        yield from alone.known(field, sizes, rounds, rows.setdefault("W", {}))
     if "F" in keys:
-        yield from alone.race(field, sizes, min(rounds, RACES), results.rows.setdefault("F", {}), results.faults)
+        yield from alone.race(field, sizes, min(rounds, RACES), rows.setdefault("F", {}), results.faults)
     if "H" in keys:
-        yield from alone.projections(field, by_name[LONG.name], rounds, results.rows.setdefault("H", {}))
+        yield from alone.projections(field, field.worker(LONG), rounds, rows.setdefault("H", {}))
     if "L" in keys:
-        yield from alone.lengths(field, by_name[LONG.name], sizes, rounds, results.lengths)
+        yield from alone.lengths(field, field.worker(LONG), sizes, rounds, results.lengths)
     if "R" in keys:
-        yield from alone.rebuild(field, by_name[REBUILD.name], sizes, rounds, results.rebuild)
+        yield from alone.rebuild(field, field.worker(REBUILD), sizes, rounds, results.rebuild)
     if "COLD" in keys:
         results.cold = cold_start.ColdStart()
         yield from cold_start.measure(field, sizes.starts, results.cold)

@@ -56,7 +56,7 @@ def _lines(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield "## Targets\n"
     rows = ((one.key, one.measure, one.target, one.found, "met" if one.met else "**missed**") for one in verdicts)
     yield from table(("", "measured", "target", "found", ""), rows)
-    for key in results.rows:
+    for key in (key for key in TITLES if key in results.rows):
         yield from _workload(results, key)
     yield from _alone(results)
     yield from _dollars(results)
@@ -95,6 +95,19 @@ def _workload(results: Results, key: str) -> Iterator[str]:
     per = results.sizes.writers * results.sizes.commands if key == "F" else 1
     rows = (_row(results, name, one, base, per) for name, one in results.rows[key].items())
     yield from table(("", "CPU", "min .. max", "ratio", "min .. max", "wall", "requests", "RCU", "WCU"), rows)
+    yield from _profile(results, key)
+
+
+def _profile(results: Results, key: str) -> Iterator[str]:
+    """Yield where eventfold's CPU goes, also as ratios to plain boto3's whole: what is left if a part were free."""
+    base = results.base(key)
+    if key in results.profiles and base:
+        yield f"Where {OUR_NAME}'s goes (cProfile):\n"
+        ratio = results.rows[key][OUR_NAME].ratio(base)
+        shares = results.profiles[key].items()
+        yield from table(
+            ("", "share", f"of the {ratio:.2f}"), ((part, f"{one:.0%}", f"{one * ratio:.2f}") for part, one in shares)
+        )
 
 
 def _row(results: Results, name: str, one: Measured, base: Measured | None, per: int) -> tuple[str, ...]:
@@ -128,9 +141,12 @@ def _alone(results: Results) -> Iterator[str]:
     if results.cold:
         yield "## Cold start\n"
         yield "A new process each time, interpreter included, on the built layers with their bytecode: import the"
-        yield "command function and handle its first `POST /users`; and the least there is: `import boto3`, a client,"
-        yield "one `put_item`.\n"
+        yield "command function and handle its first `POST /users`; and the least there is: `import boto3` as pip"
+        yield "installs it, a client, one `put_item`.\n"
         yield from table(("", "CPU", "min .. max", "wall"), _cold_rows(results.cold))
+        yield "The function's imports by package, each slowed by being watched (-X importtime):\n"
+        imports = results.cold.imports.items()
+        yield from table(("", "its own"), ((name, f"{1000 * seconds:.1f} ms") for name, seconds in imports))
         yield f"Ratio {results.cold.ratio:.2f}. The dependencies layer is {results.cold.layer_mib:.1f} MiB unzipped.\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmarks.kinds import PLAIN, TRANSACTION
+from benchmarks.kinds import OURS, PLAIN, TRANSACTION
 
 if TYPE_CHECKING:
     from benchmarks.alone import Reading
@@ -19,20 +19,25 @@ TITLES = {
     "D": "load 1,000 events, no snapshot",
     "E": "load a snapshot and 10 events",
     "F": "8 writers on one stream, for each success",
-    "G": "read 20,000 events of 200 streams, stream by stream, for each event",
-    "S": "read the whole table by a scan, for each event",
+    "G": "rebuild read: the whole table by a scan, for each event",
+    "N": "read 20,000 events of 200 streams, a query each, for each event",
+    "W": "a command on an aggregate that the process knows, beside an append",
     "H": "project a batch: 100 commits of 10 streams, for each commit",
     "L": "cost against length",
     "R": "rebuild: a whole table, at two sizes",
     "COLD": "cold start",
 }
-ON_THE_STUB = frozenset("ABCDEGS")
+ON_THE_STUB = frozenset("ABCDEGNW")
 """Workloads whose CPU is measured on replayed answers; the others' is on DynamoDB Local itself."""
 
 
 @dataclass
 class Results:
-    """Everything. `faults` are by peer what its checks found, `absent` why a peer was not measured."""
+    """Everything.
+
+    `faults` are by peer what its checks found, `absent` why a peer was not measured, `profiles` by workload which part
+    of eventfold's CPU goes where.
+    """
 
     sizes: Sizes
     rounds: int
@@ -42,10 +47,11 @@ class Results:
     lengths: dict[str, dict[int, Measured]] = field(default_factory=dict)
     rebuild: list[Reading] = field(default_factory=list)
     cold: ColdStart | None = None
+    profiles: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def base(self, key: str) -> Measured | None:
-        """Return what a workload's ratios are to: plain boto3, in a transaction where there are several events."""
-        found = self.rows[key].get((TRANSACTION if key == "C" else PLAIN).name)
+        """Return what a workload's ratios are to: plain boto3, but for C its transaction, and for W our append."""
+        found = self.rows[key].get({"C": TRANSACTION, "W": OURS}.get(key, PLAIN).name)
         return found if found and not found.missing else None
 
     def wrong(self, name: str) -> bool:

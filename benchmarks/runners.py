@@ -173,6 +173,10 @@ class Field:
     store_url: str
     store: DynamoDBClient
 
+    def worker(self, kind: Kind) -> Worker:
+        """Return a kind's worker."""
+        return next(worker for worker in self.workers if worker.kind == kind)
+
 
 @contextmanager
 def running(kinds: Sequence[Kind], prefix: str = "bench") -> Iterator[Field]:

@@ -1,6 +1,6 @@
 """One peer in a process of its own: reads requests as JSON lines, does the work, answers with what it cost.
 
-Runs in the peer's environment, so it imports nothing but the standard library and the peer.
+Runs in the peer's environment, so it imports nothing that needs more than the standard library and the peer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TYPE_CHECKING, Any, Protocol
+
+from benchmarks.profiling import profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,6 +176,10 @@ class Worker:
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
+
+    def profile(self, method: str, calls: list[list[Any]]) -> dict[str, float]:
+        """Do calls one after another; return which part of the CPU went where."""
+        return profile(lambda: self.time(method, calls))
 
     def duel(self, stream: str) -> list[int]:
         """Let two writers append the same version at the same time, often; return how many succeeded each time."""

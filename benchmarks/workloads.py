@@ -27,7 +27,7 @@ class Sizes:
     pages: int = 2_500
     streams: int = 200
     each: int = 100
-    calls: int = 120
+    calls: int = 240
     writers: int = 8
     commands: int = 25
     lengths: tuple[int, ...] = (10, 1_000, 100_000)
@@ -57,14 +57,14 @@ class Workload:
 
 
 def workloads(sizes: Sizes) -> tuple[Workload, ...]:
-    """Return A to E and G: those that all peers do the same way."""
+    """Return those that all peers do the same way, if they have a way."""
 
     def new(events: int) -> Callable[[int], Calls]:
         return lambda number: [[f"new-{events}-{number}-{n}", events] for n in range(sizes.calls)]
 
     many = tuple(f"many-{n:03}" for n in range(sizes.streams))
     all_events = sizes.streams * sizes.each
-    half, few = max(sizes.calls // 2, 1), max(sizes.calls // 6, 1)
+    half, few = max(sizes.calls // 2, 1), max(sizes.calls // 8, 1)
     # `near` stays as it is: while it is timed, writes go nowhere. `near-once` is for the count.
     near = (("near", sizes.near, 0), ("near-once", sizes.near, 0))
     return (
@@ -83,7 +83,7 @@ def workloads(sizes: Sizes) -> tuple[Workload, ...]:
             (("snap", 60, 50),),
         ),
         Workload(
-            "G",
+            "N",
             f"read {all_events:,} events of {sizes.streams} streams, stream by stream",
             "read_streams",
             [many],
@@ -92,7 +92,7 @@ def workloads(sizes: Sizes) -> tuple[Workload, ...]:
             many[1:],
             all_events,
         ),
-        Workload("S", "read every event of the table by a scan", "scan", [], lambda _: [[]]),
+        Workload("G", "read every event of the table by a scan", "scan", [], lambda _: [[]]),
     )
 
 
@@ -139,6 +139,13 @@ def measure(field_: Field, workload: Workload, sizes: Sizes, rounds: int, row: R
             row[worker.name].wall.append(spent["wall"] / len(calls) / per)
 
 
+def profiles(field_: Field, worker: Worker, workload: Workload) -> dict[str, float]:
+    """Return where a peer's CPU goes in a workload that was measured, by part."""
+    field_.stub.switch("replay")
+    shares: dict[str, float] = worker.ask("profile", workload.method, workload.calls(0))
+    return shares
+
+
 def prepare(field_: Field, worker: Worker, workload: Workload, row: Row) -> int:
     """Fill streams, count the cost of one call, and let the stub record what is read; return the units of a call."""
     try:
@@ -156,7 +163,7 @@ def prepare(field_: Field, worker: Worker, workload: Workload, row: Row) -> int:
     except BrokenError as why:
         row[worker.name] = Measured(missing=f"fails: {why}")
     else:
-        return done if workload.key == "S" else workload.per
+        return done if workload.method == "scan" else workload.per
     return 1
 
 

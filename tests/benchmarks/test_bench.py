@@ -33,7 +33,7 @@ SMALL = Sizes(
     lengths=(10, 60, 200),
     warm_up_seconds=0,
 )
-KEYS = set("ABCDEFGSHLR")
+KEYS = set("ABCDEFGNWHLR")
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +48,22 @@ def test_every_workload_is_measured_and_nothing_is_wrong(results: Results) -> No
     assert results.faults == {kind.name: [] for kind in OURS_AND_PLAIN if kind.name in results.faults}
     assert set(results.rows) | {"L", "R"} == KEYS
     for key, row in results.rows.items():
-        expected = {LONG} if key == "H" else {kind for kind in OURS_AND_PLAIN if kind.does(key)}
+        all_that_do = {kind for kind in OURS_AND_PLAIN if kind.does(key)}
+        expected = {"H": {LONG}, "W": {OURS, WARM}}.get(key, all_that_do)
         assert {kind.name for kind in expected} == set(row), key
         for name, one in row.items():
             assert not one.missing, (key, name, one.missing)
             assert all(seconds > 0 for seconds in one.cpu + one.wall)
             assert one.cost.requests
+
+
+@pytest.mark.dynamodb_local
+def test_a_profile_says_where_the_cpu_goes(results: Results) -> None:
+    shares = results.profiles["N"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert {"botocore", "HTTP", "JSON and models", "eventfold", "evolve, decide"} <= set(shares)
+    assert all(share > 0 for share in shares.values())
+    assert not {key for key in results.profiles if key not in results.rows}
 
 
 @pytest.mark.dynamodb_local
