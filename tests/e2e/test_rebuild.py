@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from eventfold.dynamodb.controls import DynamoDBControlStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.generations import stored_name
+from local.stack import STACK
 from local.toolchain import REGION
+from tests.e2e.test_cli import PROGRAM
 from tests.e2e.test_stack import create, eventually
 
 if TYPE_CHECKING:
     import httpx
-    from mypy_boto3_stepfunctions import SFNClient
 
     from local.stack import Stack
 
 pytestmark = pytest.mark.stack
 
 
-def execute(deployed: Stack, projection: str) -> dict[str, Any]:
-    """Run the state machine to its end."""
-    session = boto3.Session("test", "test", region_name=REGION)
-    states: SFNClient = session.client("stepfunctions", endpoint_url=deployed.endpoint_url)
-    about = {"projection": projection, "source": "table", "segments": 3, "rate": None, "promote": True}
-    started = states.start_execution(
-        stateMachineArn=deployed.outputs["RebuildStateMachineArn"], input=json.dumps(about)
+def rebuild(deployed: Stack, projection: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as for a stack on AWS: one that is named, by which the state machine does the work."""
+    reached = {"AWS_ENDPOINT_URL": deployed.endpoint_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    program = [*PROGRAM, "--stack", STACK, "--region", REGION, "projection", "rebuild", projection]
+    return subprocess.run(  # noqa: S603
+        [*program, "--segments", "3", "--json"],
+        env=os.environ | reached,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
-    deadline = time.monotonic() + 90
-    while (found := states.describe_execution(executionArn=started["executionArn"]))["status"] == "RUNNING":
-        assert time.monotonic() < deadline, found
-        time.sleep(0.5)
-    return dict(found)
 
 
 def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deployed: Stack) -> None:
@@ -46,9 +47,10 @@ def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deploye
     controls = DynamoDBControlStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
     for name in ("directory", "stats"):
         before = controls.read([name])[name]
-        found = execute(deployed, name)
-        assert found["status"] == "SUCCEEDED", found
-        assert json.loads(found["output"])["next"]["promoted"] is True
+        done = rebuild(deployed, name)
+        assert done.returncode == 0, done.stderr
+        assert "it goes on without this command" in done.stderr
+        assert json.loads(done.stdout)["promoted"] is True
         after = controls.read([name])[name]
         assert after.active == before.newest + 1
         assert after.generation(before.active).status == "retired"
@@ -62,6 +64,13 @@ def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deploye
 
 
 def test_a_rebuild_that_is_refused_fails_and_says_why(api: httpx.Client, deployed: Stack) -> None:
-    found = execute(deployed, "nothing")
-    assert found["status"] == "FAILED"
-    assert "There is no projection 'nothing'" in found["cause"]
+    controls = DynamoDBControlStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
+    now = time.time()
+    assert not controls.hold("directory", "another", 60)
+    try:
+        done = rebuild(deployed, "directory")
+    finally:
+        controls.release("directory", "another")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "Another rebuild of directory" in done.stderr
+    assert time.time() - now < 60

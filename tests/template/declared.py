@@ -48,9 +48,17 @@ def target(value: Any) -> str:
     return re.sub(r"^\$\{([A-Za-z.]+)\}", r"\1", value["Fn::Sub"])
 
 
+def policies(function: str) -> Iterator[dict[str, Any]]:
+    """Yield the policies of a function's role; with the condition met, where one hangs on it."""
+    for policy in properties(function)["Policies"]:
+        _, met, otherwise = policy.get("Fn::If", ("", policy, {"Ref": "AWS::NoValue"}))
+        assert otherwise == {"Ref": "AWS::NoValue"}
+        yield met
+
+
 def statements(function: str) -> Iterator[dict[str, Any]]:
     """Yield the statements of a function's role."""
-    for policy in properties(function)["Policies"]:
+    for policy in policies(function):
         yield from policy["Statement"]
 
 

@@ -49,6 +49,15 @@ def test_the_function_reads_events_and_writes_read_models_alone() -> None:
     assert on_events == {"dynamodb:Query", "dynamodb:Scan"}
 
 
+def test_the_function_reads_no_bucket_but_the_one_that_a_parameter_names() -> None:
+    assert TEMPLATE["Parameters"]["ExportBucket"]["Default"] == ""
+    (policy,) = [one["Fn::If"] for one in properties("RebuildFunction")["Policies"] if "Fn::If" in one]
+    assert policy[0] == "ReadsExports"
+    assert TEMPLATE["Conditions"]["ReadsExports"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExportBucket"}, ""]}]}
+    named = "arn:${AWS::Partition}:s3:::${ExportBucket}/*"
+    assert {one for one in rights("RebuildFunction") if one[0].startswith("s3:")} == {("s3:GetObject", named)}
+
+
 def test_the_state_machine_may_invoke_the_function_and_itself() -> None:
     (policy,) = properties("RebuildRole")["Policies"]
     named = {

@@ -14,6 +14,7 @@ from tests.template.declared import (
     TABLES,
     TEMPLATE,
     of_type,
+    policies,
     properties,
     rights,
     statements,
@@ -31,6 +32,8 @@ ROUTES = {
     "GET /stats": "QueriesFunction",
 }
 READS = {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan"}
+EXPORTS = "arn:${AWS::Partition}:s3:::${ExportBucket}/*"
+"""The one thing outside this template, named by a parameter."""
 READS_STREAM = {
     "dynamodb:DescribeStream",
     "dynamodb:GetRecords",
@@ -91,17 +94,17 @@ def test_stage_is_throttled_and_logged() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_rights_name_actions_and_resources(function: str) -> None:
-    """No wildcard, nothing outside this template, and no managed policy but the two that SAM always adds."""
+    """No wildcard, nothing outside this template but an export, no managed policy but the two that SAM always adds."""
     assert "Events" not in properties(function), "SAM would add a policy that reads every stream of the account"
-    assert all(set(policy) == {"Statement"} for policy in properties(function)["Policies"])
+    assert all(set(policy) == {"Statement"} for policy in policies(function))
     for statement in statements(function):
         assert statement["Effect"] == "Allow"
         assert set(statement) == {"Effect", "Action", "Resource"}
     for action, resource in rights(function):
         assert "*" not in action
-        assert resource.partition(".")[0] in RESOURCES
-        # In a bucket, the objects' names are Lambda's to choose.
-        assert "*" not in resource.removesuffix("/*" if resource.startswith("FailuresBucket") else "")
+        assert resource == EXPORTS or resource.partition(".")[0] in RESOURCES
+        # In a bucket, the objects' names are others' to choose.
+        assert "*" not in resource.removesuffix("/*" if resource.startswith(("FailuresBucket", EXPORTS)) else "")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
