@@ -51,8 +51,8 @@ class Expected:
         policies = template()["Resources"][function]["Properties"]["Policies"]
         return {
             (action, str(self.resolved(resource)))
-            for policy in policies
-            for statement in policy["Statement"]
+            for policy in map(self._chosen, policies)
+            for statement in policy.get("Statement", [])
             for action in as_list(statement["Action"])
             for resource in as_list(statement["Resource"])
         }
@@ -71,8 +71,28 @@ class Expected:
             return re.sub(r"\$\{([A-Za-z0-9.:]+)\}", lambda found: self._name(found[1]), value["Fn::Sub"])
         return {key: self.resolved(one) for key, one in value.items()}
 
+    def _chosen(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what stands for a value that hangs on a condition."""
+        if "Fn::If" not in value:
+            return value
+        condition, met, otherwise = value["Fn::If"]
+        chosen: Mapping[str, Any] = met if self._is_met(template()["Conditions"][condition]) else otherwise
+        return chosen
+
+    def _is_met(self, condition: Mapping[str, Any]) -> bool:
+        ((function, arguments),) = condition.items()
+        if function == "Fn::Not":
+            return not self._is_met(arguments[0])
+        if function == "Fn::Equals":
+            one, other = map(self.resolved, arguments)
+            return bool(one == other)
+        raise ValueError(f"{function} in a condition that a policy hangs on")
+
     def _name(self, name: str) -> str:
-        known = self.arns if "." in name else {**self.names, **self.parameters}
+        if name == "AWS::Partition":
+            return next((arn.split(":")[1] for arn in self.arns.values() if arn), "aws")
+        defaults = {name: str(one["Default"]) for name, one in template()["Parameters"].items() if "Default" in one}
+        known = self.arns if "." in name else {**defaults, **self.names, **self.parameters}
         return known.get(name, name)
 
 

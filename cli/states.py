@@ -39,10 +39,18 @@ def execute(state_machine: str, about: Mapping[str, Any], rebuild: Rebuild, cons
             shown.update(_told(rebuild))
             time.sleep(_POLL_SECONDS)
     if found["status"] != "SUCCEEDED":
-        reason = found.get("cause") or found["status"]
-        raise RebuildRefusedError(f"The rebuild ended: {found['status']}. {reason}")
+        raise RebuildRefusedError(f"The rebuild {found['status'].lower()}: {_reason(found.get('cause', ''))}")
     answer: dict[str, Any] = json.loads(found["output"])["next"]
     return answer
+
+
+def _reason(cause: str) -> str:
+    """Return what a function has said: Lambda wraps it in JSON, with a trace that helps nobody here."""
+    try:
+        said: str = json.loads(cause)["errorMessage"]
+    except (ValueError, TypeError, KeyError):
+        return cause or "Step Functions says no more"
+    return said
 
 
 def _told(rebuild: Rebuild) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,6 +152,12 @@ def test_rights() -> None:
         assert "dynamodb:PutItem on table/read-models" in found.what
     elsewhere = [{**one, "Resource": f"{ARN}other"} for one in statements]
     assert rights_line(function, wanted, elsewhere).level == "fail"
+
+
+def test_a_right_that_hangs_on_a_parameter() -> None:
+    assert not [right for right in EXPECTED.rights("RebuildFunction") if right[0] == "s3:GetObject"]
+    reads = replace(EXPECTED, parameters={"ExportBucket": "exports"})
+    assert ("s3:GetObject", "arn:aws:s3:::exports/*") in reads.rights("RebuildFunction")
 
 
 def test_lag_and_parked_streams() -> None:

@@ -72,5 +72,5 @@ def test_a_rebuild_that_is_refused_fails_and_says_why(api: httpx.Client, deploye
     finally:
         controls.release("directory", "another")
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert "Another rebuild of directory" in done.stderr
+    assert "A rebuild of directory is running" in done.stderr
     assert time.time() - now < 60
