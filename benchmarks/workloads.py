@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How big the workloads are: events of streams, calls of a round.
+    """How big the workloads are: events of streams, calls of a round; in W's, in how many turns.
 
     Each peer works for `warm_up_seconds` before its first round is timed: compilers and caches have settled then.
     """
@@ -28,6 +28,7 @@ class Sizes:
     streams: int = 200
     each: int = 100
     calls: int = 240
+    turns: int = 8
     writers: int = 8
     commands: int = 25
     lengths: tuple[int, ...] = (10, 1_000, 100_000)

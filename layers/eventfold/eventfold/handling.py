@@ -54,6 +54,9 @@ class Request:
     new: bool = False
 
 
+_PLAIN = Request()
+
+
 class Outcome(NamedTuple):
     """What became of a command.
 
@@ -125,7 +128,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         self._clock = clock
         self._cache: StateCache[S] = StateCache(cached_states)
 
-    def handle(self, id_: str, command: C, request: Request | None = None) -> Outcome:
+    def handle(self, id_: str, command: C, request: Request = _PLAIN) -> Outcome:
         """Run one command on one aggregate.
 
         Raises:
@@ -135,7 +138,6 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             InvalidCommitError, UnreadableStreamError, StoreUnavailableError: see there.
             Exception: whatever the domain's `decide` raises to refuse the command.
         """
-        request = request or Request()
         ref = _ref(command, request)
         stream = self._decider.stream(id_)
         view = _View(self._first(stream, request))
