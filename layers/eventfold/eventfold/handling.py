@@ -24,7 +24,7 @@ from eventfold.errors import (
     VersionConflictError,
 )
 from eventfold.events import Event
-from eventfold.loading import Loaded, apply, load
+from eventfold.loading import Loaded, apply, follow, load
 from eventfold.snapshots import DEFAULT_INTERVAL, crosses_boundary, first_page
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
                 return replace(answer, conflicts=attempt)
             commit = self._commit(view.loaded, answer, ref, request)
             # Folded in before it is written: what can't be replayed must not be stored.
-            after = apply(self._decider, view.loaded, commit)
+            after = follow(self._decider, view.loaded, commit, answer)
             try:
                 self._store.append(commit, after=view.loaded.head)
             except VersionConflictError as conflict:

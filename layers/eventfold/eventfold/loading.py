@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +11,7 @@ from eventfold.errors import BrokenStreamError
 from eventfold.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from eventfold.decider import Command, Decider
@@ -89,6 +88,13 @@ def apply[C: Command, S: BaseModel, E: Event](
     return _fold(decider, loaded, [commit], None)
 
 
+def follow[C: Command, S: BaseModel, E: Event](
+    decider: Decider[C, S, E], loaded: Loaded[S], commit: Commit, events: Iterable[E]
+) -> Loaded[S]:
+    """Fold a commit that follows and whose events are at hand: what `apply` makes of their stored form."""
+    return _behind(loaded, [commit], commit.last_version, decider.fold(loaded.state, events))
+
+
 def _replay[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E], stream: str, newest_first: Iterator[Item], upto: int | None = None
 ) -> Loaded[S]:
@@ -118,7 +124,7 @@ def _restore[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], snap
 def _fold[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E], base: Loaded[S], commits: list[Commit], upto: int | None
 ) -> Loaded[S]:
-    version, state, newest = base.version, base.state, None
+    version, state = base.version, base.state
     codec = decider.codec
     for commit in commits:
         if commit.version != version + 1:
@@ -128,14 +134,12 @@ def _fold[C: Command, S: BaseModel, E: Event](
             version, state = version + len(current), decider.fold(state, current)
         else:
             version, state = _step(decider, state, commit, upto)
-        newest = commit
-    return replace(
-        base,
-        version=version,
-        state=state,
-        at=newest.at if newest else base.at,
-        refs=base.refs + tuple(commit.ref for commit in commits if commit.digest),
-    )
+    return _behind(base, commits, version, state)
+
+
+def _behind[S: BaseModel](base: Loaded[S], commits: list[Commit], version: int, state: S) -> Loaded[S]:
+    refs = base.refs + tuple(commit.ref for commit in commits if commit.digest)
+    return base._replace(version=version, state=state, at=commits[-1].at if commits else base.at, refs=refs)
 
 
 def _step[C: Command, S: BaseModel, E: Event](
