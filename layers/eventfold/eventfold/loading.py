@@ -125,15 +125,16 @@ def _fold[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E], base: Loaded[S], commits: list[Commit], upto: int | None
 ) -> Loaded[S]:
     version, state = base.version, base.state
-    codec = decider.codec
+    codec, evolve = decider.codec, decider.evolve
     for commit in commits:
         if commit.version != version + 1:
             raise BrokenStreamError(base.stream, commit.version, f"does not follow version {version}")
         current = codec.current(commit) if upto is None else None
-        if current is not None:
-            version, state = version + len(current), decider.fold(state, current)
-        else:
+        if current is None:
             version, state = _step(decider, state, commit, upto)
+        else:
+            for event in current:
+                version, state = version + 1, evolve(state, event)
     return _behind(base, commits, version, state)
 
 
