@@ -99,6 +99,7 @@ def show(results: Results, *, whole: bool) -> int:
     verdicts = judge(results)
     if results.rows:
         console.print(report.matrix(results))
+        console.print(report.dollars(results))
     for line in report.wrongs(results):
         console.print(f"[red]wrong[/] {line}")
     for name, why in results.absent.items():
@@ -113,6 +114,9 @@ def show(results: Results, *, whole: bool) -> int:
         console.print("Some workloads only: benchmarks/results.md stays as it was. `make bench` writes it.")
     for one in missed:
         console.print(f"[red]✗[/] missed: {one.key} {one.measure}: {one.found}, target {one.target}")
+        if profile := results.profiles.get(one.key):
+            parts = ", ".join(f"{part} {share:.0%}" for part, share in profile.items())
+            console.print(f"  where its CPU goes: {parts}")
     for line in ours:
         console.print(f"[red]✗[/] {line}")
     return 1 if missed or ours else 0

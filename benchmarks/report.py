@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE
 from rich.table import Table
 
+from benchmarks import costs
 from benchmarks.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -28,6 +29,15 @@ def figure(measured: Measured, base: Measured | None) -> str:
     return f"{measured.ratio(base):.2f}" if base else micros(statistics.median(measured.cpu))
 
 
+def with_spread(measured: Measured, base: Measured | None) -> str:
+    """Return a cell with half the range of its rounds below."""
+    if measured.missing or not base or measured is base:
+        return figure(measured, base)
+    ratios = measured.ratios(base)
+    half = (max(ratios) - min(ratios)) / 2
+    return f"{figure(measured, base)}\n[dim]±{half:.2f}[/]".replace("±0.", "±.")
+
+
 def micros(seconds: float) -> str:
     """Return a time in microseconds: three figures, or all before the point."""
     value = seconds * _MICRO
@@ -42,14 +52,15 @@ def names(results: Results) -> list[str]:
 
 def matrix(results: Results) -> Table:
     """Return all ratios in one table."""
-    found = Table(box=SIMPLE, padding=(0, 1, 0, 0), title="CPU, as a ratio to plain boto3", title_justify="left")
+    title = "CPU, as a ratio to plain boto3: the rounds' median, and half their range"
+    found = Table(box=SIMPLE, padding=(0, 1, 0, 0), title=title, title_justify="left")
     keys = [key for key in MATRIX if key in results.rows]
-    found.add_column("")
+    found.add_column("", no_wrap=True)
     for key in keys:
         found.add_column(key, justify="right")
     for name in names(results):
         cells = [results.rows[key].get(name) for key in keys]
-        shown = [figure(cell, results.base(key)) if cell else "" for key, cell in zip(keys, cells, strict=True)]
+        shown = [with_spread(cell, results.base(key)) if cell else "" for key, cell in zip(keys, cells, strict=True)]
         found.add_row(f"[red]{name} (wrong)[/]" if results.wrong(name) else name, *shown)
     return found
 
@@ -61,6 +72,18 @@ def targets(verdicts: Sequence[Verdict]) -> Table:
         found.add_column(name, justify="right" if name in {"target", "found"} else "left")
     for one in verdicts:
         found.add_row(one.key, one.measure, one.target, one.found, "[green]met[/]" if one.met else "[red]missed[/]")
+    return found
+
+
+def dollars(results: Results) -> Table:
+    """Return what a million of each kind of work costs, by peer."""
+    keys, by_name = costs.table(results.rows)
+    found = Table(box=SIMPLE, padding=(0, 1, 0, 0), title="Dollars for a million, capacity alone", title_justify="left")
+    for name in ("", *(costs.COLUMNS[key] for key in keys)):
+        found.add_column(name, justify="right" if name else "left", no_wrap=not name)
+    for kind in KINDS:
+        if of_kind := by_name.get(kind.name):
+            found.add_row(kind.name, *(f"{of_kind[key]:.2f}" if key in of_kind else "" for key in keys))
     return found
 
 
