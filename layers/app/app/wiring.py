@@ -32,7 +32,7 @@ DECIDERS: dict[str, Decider[Any, Any, Any]] = {decider.category: decider for dec
 
 @cache
 def dynamodb() -> DynamoDBClient:
-    """Return the client: it holds the connections, and making one costs 0.1 s."""
+    """Return the client: it holds the connections, and making one costs as much as thirty requests."""
     return create_client(settings().aws_endpoint_url)
 
 
