@@ -70,7 +70,8 @@ class Outcome(NamedTuple):
     repeated: bool = False
 
 
-class Backoff(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Backoff:
     """Full jitter, in seconds: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/."""
 
     attempts: int = 8
