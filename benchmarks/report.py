@@ -55,9 +55,9 @@ def matrix(results: Results) -> Table:
     title = "CPU, as a ratio to plain boto3: the rounds' median, and half their range"
     found = Table(box=SIMPLE, padding=(0, 1, 0, 0), title=title, title_justify="left")
     keys = [key for key in MATRIX if key in results.rows]
-    found.add_column("", no_wrap=True)
+    found.add_column("", overflow="fold")
     for key in keys:
-        found.add_column(key, justify="right")
+        found.add_column(key, justify="right", min_width=5)
     for name in names(results):
         cells = [results.rows[key].get(name) for key in keys]
         shown = [with_spread(cell, results.base(key)) if cell else "" for key, cell in zip(keys, cells, strict=True)]
@@ -78,13 +78,17 @@ def targets(verdicts: Sequence[Verdict]) -> Table:
 def dollars(results: Results) -> Table:
     """Return what a million of each kind of work costs, by peer."""
     keys, by_name = costs.table(results.rows)
-    found = Table(box=SIMPLE, padding=(0, 1, 0, 0), title="Dollars for a million, capacity alone", title_justify="left")
+    found = Table(box=SIMPLE, padding=0, title="Dollars for a million, capacity alone", title_justify="left")
     for name in ("", *(costs.COLUMNS[key] for key in keys)):
-        found.add_column(name, justify="right" if name else "left", no_wrap=not name)
+        found.add_column(name, justify="right" if name else "left", overflow="fold", min_width=_longest(name))
     for kind in KINDS:
         if of_kind := by_name.get(kind.name):
             found.add_row(kind.name, *(f"{of_kind[key]:.2f}" if key in of_kind else "" for key in keys))
     return found
+
+
+def _longest(title: str) -> int | None:
+    return max(map(len, title.split()), default=None)
 
 
 def wrongs(results: Results) -> list[str]:
