@@ -1,0 +1,30 @@
+"""What a function waits for when it starts: its own parts, and no other's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.support import ROOT
+
+SAYS = "import json, gc, sys, handler; print(json.dumps([sorted(sys.modules), len(gc.get_objects()), gc.get_threshold()[0]]))"
+
+
+def test_the_command_function_starts_without_read_models_boto3_and_collections_of_garbage() -> None:
+    environment = {"AWS_DEFAULT_REGION": "eu-west-1", "POWERTOOLS_METRICS_NAMESPACE": "eventfold"}
+    started = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", SAYS],
+        cwd=ROOT / "functions" / "commands",
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    modules, objects, threshold = json.loads(started.stdout)
+    assert {"app.wiring", "eventfold.handling", "eventfold.dynamodb.store"} <= set(modules)
+    others = {"boto3", "app.directory", "app.stats", "app.history"}
+    others |= {f"eventfold.{part}" for part in ("memory", "projections", "runner", "tallies", "generations")}
+    others |= {f"eventfold.dynamodb.{part}" for part in ("rows", "tallies", "controls", "parked", "exports")}
+    assert not others & set(modules)
+    assert objects < threshold, "a start makes so many that they are looked through before the first answer"
