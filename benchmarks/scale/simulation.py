@@ -140,7 +140,7 @@ class _Run:
         return out
 
     def _cut(self) -> list[Partition]:
-        """Return the hottest partitions and some others, with even shares of what is not hot."""
+        """Return the hottest partitions and some others, with even shares of what is not hot. None gets nothing."""
         count = self._settings.partitions
         hot: defaultdict[int, float] = defaultdict(float)
         hottest: dict[int, float] = {}
@@ -148,7 +148,7 @@ class _Run:
             place = self._dice.randrange(count)
             hot[place] += share
             hottest[place] = max(hottest.get(place, 0), share)
-        rest = (1 - self._lost - sum(self._hot)) / count
+        rest = max(1 - self._lost - sum(self._hot), 0) / count
         order = sorted(range(count), key=lambda place: -hot[place])
         half = SAMPLED_PARTITIONS // 2
         alone = order[: count if count <= SAMPLED_PARTITIONS else half]
@@ -158,7 +158,7 @@ class _Run:
             some = others[start::half]
             mean = sum(hot[place] for place in some) / len(some)
             partitions.append((rest + mean, float(len(some)), hottest.get(some[len(some) // 2], 0.0)))
-        return [Partition(share, weight, self._lanes(share, top)) for share, weight, top in partitions]
+        return [Partition(share, weight, self._lanes(share, top)) for share, weight, top in partitions if share]
 
     def _lanes(self, share: float, top: float) -> list[Lane]:
         """Return a shard's lanes: the hottest stream is in one of them, the rest is spread."""
