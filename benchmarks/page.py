@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks import charts, costs, machine, prices
 from benchmarks.kinds import KINDS, OURS
 from benchmarks.payload import payload_bytes
-from benchmarks.report import MATRIX, figure, micros, names, wrongs
+from benchmarks.report import MATRIX, dollar_rows, figure, micros, names, wrongs
 from benchmarks.results import ON_THE_STUB, TITLES
 from benchmarks.targets import spread
 
@@ -173,16 +173,14 @@ def _cold_rows(cold: ColdStart) -> Iterator[tuple[object, ...]]:
 
 
 def _dollars(results: Results) -> Iterator[str]:
-    keys, found = costs.table(results.rows)
-    if not keys:
+    columns, rows = dollar_rows(results)
+    if not columns:
         return
     yield "## Dollars for a million\n"
     write, read = prices.WRITE_UNIT * costs.MILLION, prices.READ_UNIT * costs.MILLION
     yield f"Capacity as measured above, on demand in us-east-1: ${write:.3f} a million write units,"
     yield f"${read:.3f} a million read units. Storage and Lambda are not in it.\n"
-    ordered = [kind.name for kind in KINDS if kind.name in found]
-    rows = ((name, *(f"{found[name][key]:.2f}" if key in found[name] else "" for key in keys)) for name in ordered)
-    yield from table(("", *(costs.COLUMNS[key] for key in keys)), rows)
+    yield from table(("", *columns), rows)
     yield "![Dollars for a million](dollars.svg)"
 
 

@@ -75,15 +75,23 @@ def targets(verdicts: Sequence[Verdict]) -> Table:
     return found
 
 
+def dollar_rows(results: Results) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return the kinds of work that were priced, and by peer what a million of each costs."""
+    keys, found = costs.table(results.rows)
+    ordered = [kind.name for kind in KINDS if kind.name in found]
+    return [costs.COLUMNS[key] for key in keys], [
+        (name, *(f"{found[name][key]:.2f}" if key in found[name] else "" for key in keys)) for name in ordered
+    ]
+
+
 def dollars(results: Results) -> Table:
     """Return what a million of each kind of work costs, by peer."""
-    keys, by_name = costs.table(results.rows)
+    columns, rows = dollar_rows(results)
     found = Table(box=SIMPLE, padding=0, title="Dollars for a million, capacity alone", title_justify="left")
-    for name in ("", *(costs.COLUMNS[key] for key in keys)):
+    for name in ("", *columns):
         found.add_column(name, justify="right" if name else "left", overflow="fold", min_width=_longest(name))
-    for kind in KINDS:
-        if of_kind := by_name.get(kind.name):
-            found.add_row(kind.name, *(f"{of_kind[key]:.2f}" if key in of_kind else "" for key in keys))
+    for row in rows:
+        found.add_row(*row)
     return found
 
 

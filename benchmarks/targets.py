@@ -50,7 +50,7 @@ def judge(results: Results) -> list[Verdict]:
     for key, judged in exact.items():
         if key in results.rows:
             found += judged(results)
-    order = "ABWCDEFGNH"
+    order = "ABWCDEFGH"
     found.sort(key=lambda one: order.index(one.key))
     return [*found, *_lengths(results), *_cold(results)]
 

@@ -29,7 +29,7 @@ from cli.diagnosis import (
     rights_line,
     table_lines,
 )
-from cli.expected import Expected
+from cli.expected import Expected, partition_of
 from cli.options import AsJson, console, print_json
 from cli.target import connect, stack_name
 
@@ -170,7 +170,7 @@ class Examination:
         arns = {f"{name}.Arn": table["TableArn"] for name, table in tables.items()}
         arns |= {f"{name}.StreamArn": table.get("LatestStreamArn", "") for name, table in tables.items()}
         names = self._names()
-        partition = next((arn.split(":")[1] for arn in arns.values() if arn), "aws")
+        partition = partition_of(arns.values())
         arns |= {
             f"{name}.Arn": f"arn:{partition}:s3:::{bucket}" for name, bucket in self._names("AWS::S3::Bucket").items()
         }

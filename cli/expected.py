@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+NO_VALUE = "AWS::NoValue"
 
 
 @cache
@@ -50,9 +51,9 @@ class Expected:
         """Return a function's rights: an action, and the address of what it is allowed on."""
         policies = template()["Resources"][function]["Properties"]["Policies"]
         return {
-            (action, str(self.resolved(resource)))
-            for policy in map(self._chosen, policies)
-            for statement in policy.get("Statement", [])
+            (action, str(resource))
+            for policy in self.resolved(policies)
+            for statement in policy["Statement"]
             for action in as_list(statement["Action"])
             for resource in as_list(statement["Resource"])
         }
@@ -60,24 +61,17 @@ class Expected:
     def resolved(self, value: Any) -> Any:
         """Return a value with its intrinsic functions worked out; what the stack does not have stays a name."""
         if isinstance(value, list):
-            return [self.resolved(one) for one in value]
+            return [one for one in map(self.resolved, value) if one != NO_VALUE]
         if not isinstance(value, dict):
             return value
-        if "Ref" in value:
-            return self._name(value["Ref"])
-        if "Fn::GetAtt" in value:
-            return self._name(".".join(as_list(value["Fn::GetAtt"])))
+        if "Ref" in value or "Fn::GetAtt" in value:
+            return self._name(".".join(as_list(value.get("Ref") or value["Fn::GetAtt"])))
+        if "Fn::If" in value:
+            condition, met, otherwise = value["Fn::If"]
+            return self.resolved(met if self._is_met(template()["Conditions"][condition]) else otherwise)
         if "Fn::Sub" in value:
             return re.sub(r"\$\{([A-Za-z0-9.:]+)\}", lambda found: self._name(found[1]), value["Fn::Sub"])
         return {key: self.resolved(one) for key, one in value.items()}
-
-    def _chosen(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what stands for a value that hangs on a condition."""
-        if "Fn::If" not in value:
-            return value
-        condition, met, otherwise = value["Fn::If"]
-        chosen: Mapping[str, Any] = met if self._is_met(template()["Conditions"][condition]) else otherwise
-        return chosen
 
     def _is_met(self, condition: Mapping[str, Any]) -> bool:
         ((function, arguments),) = condition.items()
@@ -86,14 +80,19 @@ class Expected:
         if function == "Fn::Equals":
             one, other = map(self.resolved, arguments)
             return bool(one == other)
-        raise ValueError(f"{function} in a condition that a policy hangs on")
+        raise ValueError(f"{function} in a condition")
 
     def _name(self, name: str) -> str:
         if name == "AWS::Partition":
-            return next((arn.split(":")[1] for arn in self.arns.values() if arn), "aws")
+            return partition_of(self.arns.values())
         defaults = {name: str(one["Default"]) for name, one in template()["Parameters"].items() if "Default" in one}
         known = self.arns if "." in name else {**defaults, **self.names, **self.parameters}
         return known.get(name, name)
+
+
+def partition_of(arns: Iterable[str]) -> str:
+    """Return the partition of AWS that resources are in, by their addresses."""
+    return next((arn.split(":")[1] for arn in arns if arn), "aws")
 
 
 def as_list(value: Any) -> list[Any]:
