@@ -64,6 +64,9 @@ def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deploye
 
 
 def test_a_rebuild_that_is_refused_fails_and_says_why(api: httpx.Client, deployed: Stack) -> None:
+    unknown = rebuild(deployed, "nothing")
+    assert unknown.returncode == 2
+    assert "There is no projection 'nothing'" in unknown.stderr
     controls = DynamoDBControlStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
     now = time.time()
     assert not controls.hold("directory", "another", 60)
