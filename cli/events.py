@@ -14,7 +14,7 @@ from app.settings import settings
 from app.wiring import dynamodb
 from cli.options import AsJson, Interrupted, NotFoundError, aside, console, moment, print_json
 from cli.target import connect
-from eventfold.commit import category_of
+from eventfold.core.commit import category_of
 from eventfold.dynamodb.tailing import StreamTail
 
 if TYPE_CHECKING:

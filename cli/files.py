@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from eventfold.errors import TransferError
+from eventfold.core.errors import TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

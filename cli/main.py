@@ -21,7 +21,7 @@ from cli.snapshots import snapshots
 from cli.streams import streams
 from cli.target import Flags, NoStackError
 from cli.whole import export_, import_, verify
-from eventfold.errors import EventfoldError
+from eventfold.core.errors import EventfoldError
 
 if TYPE_CHECKING:
     from types import FrameType

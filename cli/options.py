@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from app.wiring import DECIDERS
-from eventfold.commit import category_of
+from eventfold.core.commit import category_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,12 +16,12 @@ from app.wiring import control_store, targets
 from cli.rebuilds import Plan, pause, run_phase
 from cli.states import MAP_WORKERS, execute
 from cli.target import STATE_MACHINE, connect
-from eventfold.filling import summed
-from eventfold.generations import Control, stored_name
+from eventfold.operations.rebuild.filling import summed
+from eventfold.read_models.generations import Control, stored_name
 
 if TYPE_CHECKING:
-    from eventfold.generations import Generation
-    from eventfold.rebuilding import Rebuild
+    from eventfold.operations.rebuild.steps import Rebuild
+    from eventfold.read_models.generations import Generation
 
 projections = typer.Typer(no_args_is_help=True, help="Read models, and their generations.")
 console = Console(soft_wrap=True, highlight=False, emoji=False)

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from app.rebuilds import items_in, rebuild_of, work
 from cli.parallel import uninterrupted
-from eventfold.errors import RebuildRefusedError
-from eventfold.filling import summed
+from eventfold.core.errors import RebuildRefusedError
+from eventfold.operations.rebuild.filling import summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from eventfold.generations import Generation
-    from eventfold.progress import Phase
-    from eventfold.progress import Progress as PartProgress
-    from eventfold.rebuilding import Rebuild
+    from eventfold.operations.rebuild.progress import Phase
+    from eventfold.operations.rebuild.progress import Progress as PartProgress
+    from eventfold.operations.rebuild.steps import Rebuild
+    from eventfold.read_models.generations import Generation
 
 _NAMES: dict[Phase, str] = {"fill": "Filling", "verify": "Verifying"}
 _POLL_SECONDS = 0.5

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from app.wiring import DECIDERS, event_store
+from app.wiring import DECIDERS, scannable_store
 from cli.options import AsJson, NotFoundError, Stream, aside, console, decider_of, moment, print_json
 from cli.target import connect
 from eventfold import Commit, Snapshot
-from eventfold.commit import category_of
-from eventfold.errors import ItemTooLargeError, UnreadableStreamError
-from eventfold.scanning import by_stream
-from eventfold.snapshots import take_snapshot
-from eventfold.sources import SteadyPages, TableSource
-from eventfold.store import end_of
+from eventfold.aggregates.snapshots import take_snapshot
+from eventfold.core.commit import category_of
+from eventfold.core.errors import ItemTooLargeError, UnreadableStreamError
+from eventfold.core.store import end_of
+from eventfold.operations.reading import SteadyPages, TableSource
+from eventfold.operations.scanning import by_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +69,8 @@ def list_snapshots(context: typer.Context, stream: Stream, *, as_json: AsJson = 
     """
     connect(context.obj)
     schema = decider_of(stream).schema
-    found = [item for item in event_store().items(stream) if isinstance(item, Snapshot)]
-    if not found and end_of(event_store(), stream).version == 0:
+    found = [item for item in scannable_store().items(stream) if isinstance(item, Snapshot)]
+    if not found and end_of(scannable_store(), stream).version == 0:
         raise NotFoundError(f"There is no stream {stream!r}.")
     if as_json:
         print_json(
@@ -88,7 +88,7 @@ def list_snapshots(context: typer.Context, stream: Stream, *, as_json: AsJson = 
 
 
 def _take_one(due: Due, *, as_json: bool) -> None:
-    made = take_snapshot(event_store(), decider_of(due.stream), due.stream, due.version)
+    made = take_snapshot(scannable_store(), decider_of(due.stream), due.stream, due.version)
     if as_json:
         print_json([{"stream": made.stream, "version": made.version}] if made else [])
     else:
@@ -104,7 +104,7 @@ def _take_all() -> tuple[list[Snapshot], int]:
     with to.status("Taking snapshots ...") as shown:
         for one in _due():
             try:
-                made = take_snapshot(event_store(), decider_of(one.stream), one.stream, one.version)
+                made = take_snapshot(scannable_store(), decider_of(one.stream), one.stream, one.version)
             except (UnreadableStreamError, ItemTooLargeError) as error:
                 failed += 1
                 to.print(f"[red]✗[/] {escape(str(error))}")
@@ -116,7 +116,7 @@ def _take_all() -> tuple[list[Snapshot], int]:
 
 
 def _now(stream: str) -> Due:
-    end = end_of(event_store(), stream).version
+    end = end_of(scannable_store(), stream).version
     if end == 0:
         raise NotFoundError(f"There is no stream {stream!r}.")
     return Due(stream, end)
@@ -124,7 +124,7 @@ def _now(stream: str) -> Due:
 
 def _due() -> Iterator[Due]:
     """Yield the streams with a commit that asked for a snapshot, and no usable one from there on."""
-    pages = SteadyPages(TableSource(event_store(), 1), 0, None, rate=None, beat=lambda: False)
+    pages = SteadyPages(TableSource(scannable_store(), 1), 0, None, rate=None, beat=lambda: False)
     for stream, items in by_stream(pages):
         decider = DECIDERS.get(category_of(stream))
         due = newest = 0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from app.settings import settings
-from eventfold.errors import RebuildRefusedError
-from eventfold.filling import summed
+from eventfold.core.errors import RebuildRefusedError
+from eventfold.operations.rebuild.filling import summed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
     from rich.console import Console
 
-    from eventfold.rebuilding import Rebuild
+    from eventfold.operations.rebuild.steps import Rebuild
 
 MAP_WORKERS = 8
 """How many parts the state machine works on at a time: `MaxConcurrency` in template.yaml."""

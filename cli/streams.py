@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from app.wiring import event_store
+from app.wiring import scannable_store
 from cli.options import AsJson, NotFoundError, Stream, console, decider_of, moment, print_json
 from cli.target import connect
 from eventfold import Commit, load, load_at, load_version
-from eventfold.commit import category_of
-from eventfold.scanning import by_stream
-from eventfold.sources import SteadyPages, TableSource
+from eventfold.core.commit import category_of
+from eventfold.operations.reading import SteadyPages, TableSource
+from eventfold.operations.scanning import by_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +137,7 @@ def diff(
 
 def _ends(category: str | None) -> Iterator[Commit]:
     """Yield the last commit of each stream, as a scan sees it."""
-    pages = SteadyPages(TableSource(event_store(), 1), 0, None, rate=None, beat=lambda: False)
+    pages = SteadyPages(TableSource(scannable_store(), 1), 0, None, rate=None, beat=lambda: False)
     for stream, items in by_stream(pages):
         last = None
         for item in items:
@@ -148,7 +148,7 @@ def _ends(category: str | None) -> Iterator[Commit]:
 
 def _stored_events(stream: str, after: int) -> Iterator[dict[str, Any]]:
     """Yield the events behind a version as they are stored, known to the code or not."""
-    for commit in event_store().oldest_first(stream, after=_start(stream, after)):
+    for commit in scannable_store().oldest_first(stream, after=_start(stream, after)):
         actor, at = commit.meta.get("actor"), commit.at.isoformat()
         for version, event in enumerate(commit.events, start=commit.version):
             if version > after:
@@ -159,18 +159,18 @@ def _start(stream: str, after: int) -> int:
     """Return the version behind which the commit begins that holds what follows `after`."""
     if after == 0:
         return 0
-    around = event_store().newest_first(stream, upto=after + 1, page_size=2)
+    around = scannable_store().newest_first(stream, upto=after + 1, page_size=2)
     return next((item.version - 1 for item in around if isinstance(item, Commit)), after)
 
 
 def _loaded(stream: str, version: int | None, at: datetime | None) -> Loaded[Any]:
     decider = decider_of(stream)
     if at is not None:
-        loaded = load_at(event_store(), decider, stream, at)
+        loaded = load_at(scannable_store(), decider, stream, at)
     elif version is not None:
-        loaded = load_version(event_store(), decider, stream, version)
+        loaded = load_version(scannable_store(), decider, stream, version)
     else:
-        loaded = load(event_store(), decider, stream)
+        loaded = load(scannable_store(), decider, stream)
     if loaded.version == 0 and version != 0:
         raise NotFoundError(f"There is no stream {stream!r}{' at that time' if at else ''}.")
     if version is not None and loaded.version < version:

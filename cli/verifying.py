@@ -21,8 +21,8 @@ from app.verification import (
     totals,
 )
 from cli.parallel import Line, Workers
-from eventfold.findings import Finding
-from eventfold.verifying import Verified
+from eventfold.operations.verify.finding import Finding
+from eventfold.operations.verify.segment import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,17 +12,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from app.rebuilds import TABLE, items_in
-from app.wiring import event_store
+from app.wiring import scannable_store
 from cli.files import STANDARD, lines_of, written
 from cli.options import AsJson, aside, console, print_json
 from cli.parallel import cores
 from cli.target import connect
 from cli.verifying import Plan, run_verification
-from eventfold.importing import Importer
-from eventfold.transfer import Moved, export_events, read_lines
+from eventfold.operations.transfer.exporting import Moved, export_events, read_lines
+from eventfold.operations.transfer.importing import Importer
 
 if TYPE_CHECKING:
-    from eventfold.findings import Finding
+    from eventfold.operations.verify.finding import Finding
 
 Rate = Annotated[float | None, typer.Option(min=1, help="Read units a second, in all; without it, as fast as it goes.")]
 
@@ -83,7 +83,7 @@ def export_(
         def report(moved: Moved) -> None:
             bar.update(task, completed=moved.commits, said=_said(moved))
 
-        moved = export_events(event_store(), out.write, rate=rate, report=report)
+        moved = export_events(scannable_store(), out.write, rate=rate, report=report)
     _end(moved, "exported", as_json=as_json, to_stdout=file == STANDARD)
 
 
@@ -104,7 +104,9 @@ def import_(
     connect(context.obj)
     with _progress("Importing") as bar:
         task = bar.add_task("", total=None, said="")
-        importer = Importer(event_store(), writers=writers, report=lambda moved: bar.update(task, said=_said(moved)))
+        importer = Importer(
+            scannable_store(), writers=writers, report=lambda moved: bar.update(task, said=_said(moved))
+        )
         with lines_of(file, lambda done, size: bar.update(task, completed=done, total=size)) as lines:
             moved = importer.run(read_lines(lines))
     _end(moved, "imported", as_json=as_json, to_stdout=False)

@@ -16,9 +16,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from app import settings
-from app.directory import DIRECTORY
-from app.stats import STATS, TOTAL
-from app.users import USERS
+from app.users.directory import DIRECTORY
+from app.users.rules import USERS
+from app.users.stats import STATS, TOTAL
 from eventfold.dynamodb import create_client
 from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.rows import DynamoDBRowStore

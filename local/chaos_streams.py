@@ -14,12 +14,12 @@ import boto3
 
 from app import redrive as app_redrive
 from app import settings, telemetry, wiring
-from app.directory import DIRECTORY, DirectoryRow
-from app.stats import STATS
-from eventfold.errors import StoreUnavailableError
-from eventfold.generations import Generations
-from eventfold.projections import RowTarget
-from eventfold.tallies import TallyTarget
+from app.users.directory import DIRECTORY, DirectoryRow
+from app.users.stats import STATS
+from eventfold.core.errors import StoreUnavailableError
+from eventfold.read_models.generations import Generations
+from eventfold.read_models.projections import RowTarget
+from eventfold.read_models.tallies import TallyTarget
 from eventfold.testing.faults import CrashError, Fault, FaultInjector
 from eventfold.testing.mapping import EventSourceMapping
 from eventfold.testing.pump import Disorder, StreamPump
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
-    from app.users import UserEvent
+    from app.users.rules import UserEvent
     from eventfold import Recorded
-    from eventfold.runner import BatchResult, Target
+    from eventfold.read_models.projector import BatchResult, Target
     from eventfold.testing.shards import Record
     from eventfold.testing.turns import Turns
 

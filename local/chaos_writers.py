@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from app.users import USERS, CreateUser, DeleteUser, UpdateUser, UserError, UserUpdated
+from app.users.rules import USERS, CreateUser, DeleteUser, UpdateUser, UserError, UserUpdated
 from eventfold import Backoff, CommandHandler, Commit, Head, Request
+from eventfold.core.errors import EventfoldError, StoreUnavailableError, TooManyConflictsError
 from eventfold.dynamodb import DynamoDBEventStore, create_client
-from eventfold.errors import EventfoldError, StoreUnavailableError, TooManyConflictsError
 from eventfold.testing.checker import Finding, Ledger, Wrong
 from eventfold.testing.faults import CrashError, Fault, FaultInjector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.users import UserCommand
+    from app.users.rules import UserCommand
     from eventfold import Outcome
     from eventfold.testing.turns import Turns
 

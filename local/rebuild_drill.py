@@ -22,20 +22,20 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from app.directory import DIRECTORY
-from app.users import USERS, UserCreated, UserEvent, UserUpdated
+from app.users.directory import DIRECTORY
+from app.users.rules import USERS, UserCreated, UserEvent, UserUpdated
 from eventfold import Commit
-from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.dynamodb.items import commit_to_item
 from eventfold.dynamodb.rows import DynamoDBRowStore
-from eventfold.items import commit_to_item
-from eventfold.scanning import by_stream
+from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+from eventfold.operations.scanning import by_stream
 from local import stack
 from local.toolchain import ROOT, StepError, console, environment, main_guard, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventfold.projections import Row
+    from eventfold.read_models.projections import Row
 
 EVENTS_A_USER = 10
 CAUGHT_UP_SECONDS = 40
@@ -210,7 +210,7 @@ def _caught_up(deployed: stack.Stack, users: int) -> None:
 
 def _wrong_rows(deployed: stack.Stack, names: list[str]) -> list[str]:
     """Return what is not as the events make it, once the stream has caught up."""
-    store = DynamoDBEventStore(deployed.dynamodb, deployed.outputs["EventsTableName"])
+    store = ScannableDynamoDBEventStore(deployed.dynamodb, deployed.outputs["EventsTableName"])
     rows = DynamoDBRowStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
     expected: dict[str, Row | None] = {}
     for stream, items in by_stream(store.scan(0, 1)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from eventfold import Command, Decider, Event, Recorded
-from eventfold.projections import Projection
+from eventfold.read_models.projections import Projection
 
 
 class Add(Command):

@@ -6,21 +6,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eventfold import Commit, Head
-from eventfold.filling import Filler
-from eventfold.generations import Generations
 from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Row, RowTarget
-from eventfold.proving import Prover
-from eventfold.rebuilding import Rebuild, Timing, job
-from eventfold.runner import ProjectionRunner
-from eventfold.sources import TableSource
-from eventfold.tallies import Tally, TallyTarget
+from eventfold.operations.reading import TableSource
+from eventfold.operations.rebuild.filling import Filler
+from eventfold.operations.rebuild.steps import Rebuild, Timing, job
+from eventfold.operations.rebuild.verification import Prover
+from eventfold.read_models.generations import Generations
+from eventfold.read_models.projections import Row, RowTarget
+from eventfold.read_models.projector import ProjectionRunner
+from eventfold.read_models.tallies import Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added, Closed
 
 if TYPE_CHECKING:
-    from eventfold.filling import RebuildTarget
-    from eventfold.generations import Generation
-    from eventfold.progress import Phase
+    from eventfold.operations.rebuild.filling import RebuildTarget
+    from eventfold.operations.rebuild.progress import Phase
+    from eventfold.read_models.generations import Generation
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 AT_ONCE = Timing(0, 0, 0)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # cfn-lint ships no types
 
-from eventfold.commit import Commit
-from eventfold.items import commit_to_item, snapshot_to_item
+from eventfold.core.commit import Commit
+from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
 
-    from eventfold.store import Item
+    from eventfold.core.store import Item
 
 ROOT = Path(__file__).parents[1]
 

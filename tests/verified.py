@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eventfold import Commit
-from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.core.store import end_of
 from eventfold.dynamodb.keys import DynamoDBKeyListing
 from eventfold.dynamodb.rows import DynamoDBRowStore
+from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
 from eventfold.dynamodb.tallies import DynamoDBTallyStore
-from eventfold.findings import Finding
 from eventfold.memory import MemoryParkedStore
-from eventfold.projections import RowTarget
-from eventfold.recounting import Reading, Recount, read_counters
-from eventfold.runner import ProjectionRunner
-from eventfold.store import end_of
-from eventfold.tallies import Tally, TallyTarget
-from eventfold.verifying import SegmentVerification, Verified
+from eventfold.operations.verify.counters import Reading, Recount, read_counters
+from eventfold.operations.verify.finding import Finding
+from eventfold.operations.verify.segment import SegmentVerification, Verified
+from eventfold.read_models.projections import RowTarget
+from eventfold.read_models.projector import ProjectionRunner
+from eventfold.read_models.tallies import Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added, Closed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class World:
     verified: Verified = field(default_factory=Verified)
 
     def __post_init__(self) -> None:
-        self.store = DynamoDBEventStore(self.client, self.events)
+        self.store = ScannableDynamoDBEventStore(self.client, self.events)
         self.rows = RowTarget(TOTALS, DynamoDBRowStore(self.client, self.read_models))
         self.tally = TallyTarget(ADDED, DynamoDBTallyStore(self.client, self.read_models))
         self.keys = DynamoDBKeyListing(self.client, self.read_models, [ADDED.name])

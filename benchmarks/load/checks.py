@@ -7,9 +7,9 @@ from copy import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from app.directory import DIRECTORY
-from app.stats import STATS, TOTAL
-from app.users import USERS, UserCreated, UserDeleted, UserEvent, UserUpdated
+from app.users.directory import DIRECTORY
+from app.users.rules import USERS, UserCreated, UserDeleted, UserEvent, UserUpdated
+from app.users.stats import STATS, TOTAL
 from eventfold import Commit
 from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmarks.load.samples import Answer, Sent
-    from eventfold.store import Item
+    from eventfold.core.store import Item
     from local.stack import Stack
 
 SETTLE_SECONDS = 60

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from app.users import USERS, UserCreated
+from app.users.rules import USERS, UserCreated
 from eventfold import Commit
-from eventfold.items import commit_to_item
+from eventfold.dynamodb.items import commit_to_item
 from local.toolchain import ROOT, StepError, credentials, environment
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from pydantic import BaseModel
 
 from benchmarks.payload import changed
 from eventfold import Command, CommandHandler, Commit, Decider, Event, Head, load, stream_name, take_snapshot
-from eventfold.dynamodb import DynamoDBEventStore, create_client
-from eventfold.errors import TooManyConflictsError, VersionConflictError
-from eventfold.handling import new_commit_id, utc_now
-from eventfold.scanning import by_stream
-from eventfold.snapshots import first_page
+from eventfold.aggregates.handling import new_commit_id, utc_now
+from eventfold.aggregates.snapshots import first_page
+from eventfold.core.errors import TooManyConflictsError, VersionConflictError
+from eventfold.dynamodb import create_client
+from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+from eventfold.operations.scanning import by_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +71,7 @@ class Ours:
     def __init__(self, endpoint: str, prefix: str) -> None:
         self.client = create_client(endpoint, read_timeout=20)
         self.table = f"{prefix}-{type(self).__name__}"
-        self.store = DynamoDBEventStore(self.client, self.table)
+        self.store = ScannableDynamoDBEventStore(self.client, self.table)
         self.handler = self.new_handler(NO_SNAPSHOTS)
 
     def new_handler(self, snapshot_every: int) -> CommandHandler[Change, State, Changed]:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve
 from eventfold import Recorded, load, stream_name
+from eventfold.aggregates.snapshots import DEFAULT_INTERVAL, first_page
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.memory import MemoryParkedStore
-from eventfold.projections import Projection, RowTarget
-from eventfold.runner import ProjectionRunner
-from eventfold.snapshots import DEFAULT_INTERVAL, first_page
+from eventfold.read_models.projections import Projection, RowTarget
+from eventfold.read_models.projector import ProjectionRunner
 
 if TYPE_CHECKING:
     from eventfold import Commit

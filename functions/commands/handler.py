@@ -18,7 +18,7 @@ from app.http import (
     versioned,
 )
 from app.telemetry import counted, logger, metrics
-from app.users import CreateUser, DeleteUser, UpdateUser, UserCommand
+from app.users.rules import CreateUser, DeleteUser, UpdateUser, UserCommand
 from app.wiring import users
 from eventfold import Outcome, Request
 from eventfold.dynamodb.client import CALL_SECONDS

@@ -7,9 +7,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from app.telemetry import log_failure, log_parked, log_projected, logger, metrics
 from app.wiring import generations, runner, targets
-from eventfold.generations import LiveTarget, lowest
-from eventfold.runner import Limits, Target
-from eventfold.streams import PartialBatchResponse, StreamBatch, read_batch
+from eventfold.dynamodb.streams import PartialBatchResponse, StreamBatch, read_batch
+from eventfold.read_models.generations import LiveTarget, lowest
+from eventfold.read_models.projector import Limits, Target
 
 
 @metrics.log_metrics

@@ -9,12 +9,12 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AwareDatetime, Field
 
-from app.directory import Page, User
 from app.history import AuditTrail, PastUser
 from app.http import Api, UserId, etag, json_response
 from app.problems import RequestError
-from app.stats import Stats
 from app.telemetry import logger
+from app.users.directory import Page, User
+from app.users.stats import Stats
 from app.wiring import directory, history, stats
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at the most.")]

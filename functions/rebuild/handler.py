@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from app.rebuilds import begin, rebuild_of, work
 from app.telemetry import logger
-from eventfold.generations import Generation
-from eventfold.rebuilding import Rebuild
+from eventfold.operations.rebuild.steps import Rebuild
+from eventfold.read_models.generations import Generation
 
 HOLD_SECONDS = 300
 """Longer than a worker may be silent between two invocations."""

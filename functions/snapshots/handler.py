@@ -10,8 +10,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from app.telemetry import log_failure, logger
 from app.wiring import DECIDERS, event_store
 from eventfold import take_snapshot
-from eventfold.commit import category_of
-from eventfold.streams import read_record
+from eventfold.core.commit import category_of
+from eventfold.dynamodb.streams import read_record
 
 processor = BatchProcessor(event_type=EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from app.users import USERS, UserCreated, UserDeleted, UserEvent, UserUpdated
+from app.users.rules import USERS, UserCreated, UserDeleted, UserEvent, UserUpdated
 from benchmarks.load import figures, report, timings
 from benchmarks.load.__main__ import run, warm_up
 from benchmarks.load.checks import attempts, check

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 from app import wiring
 from app.settings import Settings, settings
-from app.users import UserCreated
+from app.users.rules import UserCreated
 from cli import parked as parked_verbs
 from cli import target
-from eventfold.errors import StoreUnavailableError
+from eventfold.core.errors import StoreUnavailableError
 from tests.cli.conftest import AWS, OUTPUTS, STOPPED, Ended
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventfold import Commit
-    from eventfold.stored import StoredEvent
+    from eventfold.core.stored import StoredEvent
     from tests.cli.conftest import Stacks
     from tests.functions.application import Application
 

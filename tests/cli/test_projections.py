@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from app import wiring
 from cli.main import app as cli_app
-from eventfold.projections import Row
+from eventfold.read_models.projections import Row
 
 if TYPE_CHECKING:
     from tests.functions.application import Application

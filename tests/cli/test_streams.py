@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import wiring
-from app.users import UserCreated, UserDeleted, UserUpdated
+from app.users.rules import UserCreated, UserDeleted, UserUpdated
 from eventfold import Snapshot
-from eventfold.items import commit_to_item
+from eventfold.dynamodb.items import commit_to_item
 from tests.cli.conftest import AWS
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from eventfold.stored import StoredEvent
+    from eventfold.core.stored import StoredEvent
     from tests.cli.conftest import Ended
     from tests.functions.application import Application
 

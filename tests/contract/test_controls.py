@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold.dynamodb.controls import DynamoDBControlStore
+from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.dynamodb.tallies import DynamoDBTallyStore
-from eventfold.generations import Control
 from eventfold.memory import MemoryControlStore, MemoryRowStore, MemoryTallyStore
-from eventfold.progress import Progress
-from eventfold.projections import Row, RowConflictError
-from eventfold.scanning import Place
-from eventfold.tallies import Checkpoint
+from eventfold.operations.rebuild.progress import Progress
+from eventfold.operations.scanning import Place
+from eventfold.read_models.generations import Control
+from eventfold.read_models.projections import Row, RowConflictError
+from eventfold.read_models.tallies import Checkpoint
 from eventfold.testing import Meter
 from tests.conftest import READ_MODELS_TABLE
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.projections import RowStore
-    from eventfold.tallies import TallyStore
+    from eventfold.read_models.projections import RowStore
+    from eventfold.read_models.tallies import TallyStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
-type Controls = MemoryControlStore | DynamoDBControlStore
+type Controls = MemoryControlStore | DynamoDBRebuildStore
 
 
 class Now:
@@ -50,7 +50,7 @@ def stores(request: pytest.FixtureRequest, now: Now) -> tuple[Controls, RowStore
         client, table = request.getfixturevalue("moto_client"), READ_MODELS_TABLE
     else:
         client, table = request.getfixturevalue("local_client"), request.getfixturevalue("local_tables")[1]
-    controls = DynamoDBControlStore(client, table, clock=lambda: datetime.fromtimestamp(now.seconds, UTC))
+    controls = DynamoDBRebuildStore(client, table, clock=lambda: datetime.fromtimestamp(now.seconds, UTC))
     return controls, DynamoDBRowStore(client, table), DynamoDBTallyStore(client, table)
 
 
@@ -132,7 +132,7 @@ def test_a_read_of_the_active_generation_is_one_request(
     local_client: DynamoDBClient, local_tables: tuple[str, str]
 ) -> None:
     table = local_tables[1]
-    controls, rows = DynamoDBControlStore(local_client, table), DynamoDBRowStore(local_client, table)
+    controls, rows = DynamoDBRebuildStore(local_client, table), DynamoDBRowStore(local_client, table)
     tallies = DynamoDBTallyStore(local_client, table)
     control = controls.write(Control.first("p").begun("table", 1, AT))
     control = controls.write(control.moved(2, "ready", AT))

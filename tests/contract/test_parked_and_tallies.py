@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
+from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.tallies import DynamoDBTallyStore, cancel_reasons
-from eventfold.errors import StoreUnavailableError
 from eventfold.memory import MemoryParkedStore, MemoryTallyStore
-from eventfold.projections import RowConflictError
-from eventfold.tallies import Checkpoint
+from eventfold.read_models.projections import RowConflictError
+from eventfold.read_models.tallies import Checkpoint
 from tests.conftest import PARKED_TABLE, READ_MODELS_TABLE
 from tests.support import create_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.parking import ParkedStore
-    from eventfold.tallies import TallyStore
+    from eventfold.read_models.parking import ParkedStore
+    from eventfold.read_models.tallies import TallyStore
 
 
 @pytest.fixture(params=["memory", "moto", pytest.param("local", marks=pytest.mark.dynamodb_local)])

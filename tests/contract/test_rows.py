@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold.dynamodb.controls import DynamoDBControlStore
 from eventfold.dynamodb.keys import DynamoDBKeyListing
+from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.dynamodb.tallies import DynamoDBTallyStore
 from eventfold.memory import MemoryRowStore
-from eventfold.projections import Row, RowConflictError
-from eventfold.stored_keys import StoredKey
-from eventfold.tallies import Checkpoint
+from eventfold.operations.verify.keys import StoredKey
+from eventfold.read_models.projections import Row, RowConflictError
+from eventfold.read_models.tallies import Checkpoint
 from tests.conftest import READ_MODELS_TABLE
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.projections import RowStore
+    from eventfold.read_models.projections import RowStore
 
 
 def listed(rows: RowStore, prefix: str = "", after: str | None = None, limit: int = 100) -> list[str | None]:
@@ -110,7 +110,7 @@ def test_keys_are_listed_whatever_is_in_them(moto_client: DynamoDBClient) -> Non
     rows.put("p.2", Row(stream, 1, "{}"), replaces=0)
     tallies.add("t", {"a#b": {"n": 1}}, Checkpoint(stream, 1), replaces=0)
     tallies.add("t.2", {"day": {"n": 1}}, Checkpoint(stream, 1), replaces=0)
-    DynamoDBControlStore(moto_client, READ_MODELS_TABLE).hold("p", "me", 1)
+    DynamoDBRebuildStore(moto_client, READ_MODELS_TABLE).hold("p", "me", 1)
     listing = DynamoDBKeyListing(moto_client, READ_MODELS_TABLE, ["t"])
     assert sorted(key for page in listing.keys(0, 1) for key in page) == [
         StoredKey("p", "row", stream),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
 from eventfold.memory import MemoryEventStore
 from eventfold.testing.contract import ScanContract, StoreContract, StoreWithScan
 from tests.conftest import EVENTS_TABLE
@@ -25,7 +25,7 @@ class TestMemory(StoreContract, ScanContract):
 class TestMoto(StoreContract, ScanContract):
     @pytest.fixture
     def store(self, moto_client: DynamoDBClient) -> StoreWithScan:
-        return DynamoDBEventStore(moto_client, EVENTS_TABLE)
+        return ScannableDynamoDBEventStore(moto_client, EVENTS_TABLE)
 
     # moto lets several racing puts win; DynamoDB Local is the judge of races.
     test_of_many_writers_at_one_version_exactly_one_wins = None  # type: ignore[assignment]
@@ -35,7 +35,7 @@ class TestMoto(StoreContract, ScanContract):
 class TestDynamoDBLocal(StoreContract, ScanContract):
     @pytest.fixture
     def store(self, local_client: DynamoDBClient, local_tables: tuple[str, str]) -> StoreWithScan:
-        return DynamoDBEventStore(local_client, local_tables[0])
+        return ScannableDynamoDBEventStore(local_client, local_tables[0])
 
 
 @pytest.mark.dynamodb_local
@@ -45,4 +45,4 @@ class TestDynamoDBLocalParsedByBotocore(TestDynamoDBLocal):
     @pytest.fixture
     def store(self, dynamodb_local_url: str, local_tables: tuple[str, str]) -> StoreWithScan:
         client = boto3.client("dynamodb", endpoint_url=dynamodb_local_url)
-        return DynamoDBEventStore(client, local_tables[0])
+        return ScannableDynamoDBEventStore(client, local_tables[0])

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from eventfold import Commit, StoredEvent
+from eventfold.dynamodb.items import commit_to_item
 from eventfold.dynamodb.parked import DynamoDBParkedStore
-from eventfold.items import commit_to_item
 from local import stack
 from local.toolchain import REGION
 from tests.support import template

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold.dynamodb.controls import DynamoDBControlStore
+from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
-from eventfold.generations import stored_name
+from eventfold.read_models.generations import stored_name
 from local.stack import STACK
 from local.toolchain import REGION
 from tests.e2e.test_cli import PROGRAM
@@ -44,7 +44,7 @@ def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deploye
     ids = [create(api, f"Rebuilt {n}") for n in range(12)]
     for id_ in ids:
         eventually(lambda id_=id_: r if (r := api.get(f"/users/{id_}")).is_success else None, "the row")  # type: ignore[misc]
-    controls = DynamoDBControlStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
+    controls = DynamoDBRebuildStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
     for name in ("directory", "stats"):
         before = controls.read([name])[name]
         done = rebuild(deployed, name)
@@ -67,7 +67,7 @@ def test_a_rebuild_that_is_refused_fails_and_says_why(api: httpx.Client, deploye
     unknown = rebuild(deployed, "nothing")
     assert unknown.returncode == 2
     assert "There is no projection 'nothing'" in unknown.stderr
-    controls = DynamoDBControlStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
+    controls = DynamoDBRebuildStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
     now = time.time()
     assert not controls.hold("directory", "another", 60)
     try:

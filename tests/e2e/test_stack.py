@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.users import USERS
+from app.users.rules import USERS
 from eventfold import Snapshot, load
+from eventfold.aggregates.history import read_events
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.dynamodb.parked import DynamoDBParkedStore
-from eventfold.history import read_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from app import wiring
 from app.settings import settings
 from app.telemetry import logger, metrics
-from app.users import USERS
+from app.users.rules import USERS
 from eventfold import Commit
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot
-from eventfold.parking import Parked
-from eventfold.store import end_of
+from eventfold.core.store import end_of
+from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot
+from eventfold.read_models.parking import Parked
 from tests.support import Answer, LambdaContext, http_event, stream_event
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pytest
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from app.users import UserEvent
-    from eventfold.store import Item
+    from app.users.rules import UserEvent
+    from eventfold.core.store import Item
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

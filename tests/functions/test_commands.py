@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import wiring
-from app.users import USERS, UserUpdated
+from app.users.rules import USERS, UserUpdated
 from eventfold import Commit, Head
 from eventfold.dynamodb import DynamoDBEventStore
 from tests.conftest import EVENTS_TABLE

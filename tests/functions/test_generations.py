@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import wiring
-from app.users import UserCreated, UserUpdated
-from eventfold.errors import StoreUnavailableError
-from eventfold.generations import Control
-from eventfold.projections import Row
+from app.users.rules import UserCreated, UserUpdated
+from eventfold.core.errors import StoreUnavailableError
+from eventfold.read_models.generations import Control
+from eventfold.read_models.projections import Row
 
 if TYPE_CHECKING:
     from tests.functions.application import Application
@@ -80,7 +80,7 @@ def test_queries_show_the_active_generation(app: Application, monkeypatch: pytes
     assert ask("GET", "/users/1").body["name"] == "A"
     for name in ("directory", "stats"):
         wiring.control_store().write(begin_ready(name).promoted(2, AT))
-    monkeypatch.setattr("eventfold.generations.LIST_SECONDS", 0)
+    monkeypatch.setattr("eventfold.read_models.generations.LIST_SECONDS", 0)
     assert ask("GET", "/users/1").body["name"] == "New"
     assert [user["name"] for user in ask("GET", "/users").body["users"]] == ["New"]
     assert app.stats()["created"] == 1

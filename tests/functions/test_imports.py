@@ -22,9 +22,10 @@ def test_the_command_function_starts_without_read_models_boto3_and_collections_o
         text=True,
     )
     modules, objects, threshold = json.loads(started.stdout)
-    assert {"app.wiring", "eventfold.handling", "eventfold.dynamodb.store"} <= set(modules)
-    others = {"boto3", "app.directory", "app.stats", "app.history"}
-    others |= {f"eventfold.{part}" for part in ("memory", "projections", "runner", "tallies", "generations")}
-    others |= {f"eventfold.dynamodb.{part}" for part in ("rows", "tallies", "controls", "parked", "exports")}
-    assert not others & set(modules)
+    assert {"app.wiring", "eventfold.aggregates.handling", "eventfold.dynamodb.store"} <= set(modules)
+    queries = ("app.users.directory", "app.users.stats", "app.history")
+    rooms = (*queries, "eventfold.memory", "eventfold.read_models", "eventfold.operations", "boto3")
+    assert [module for module in modules if module.startswith(rooms)] == []
+    dynamodb = {module for module in modules if module.startswith("eventfold.dynamodb.")}
+    assert dynamodb == {f"eventfold.dynamodb.{part}" for part in ("client", "items", "parsing", "store")}
     assert objects < threshold, "a start makes so many that they are looked through before the first answer"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import wiring
-from app.users import UserCreated, UserDeleted, UserUpdated
+from app.users.rules import UserCreated, UserDeleted, UserUpdated
 from eventfold.testing import Meter
 
 if TYPE_CHECKING:

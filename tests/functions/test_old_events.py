@@ -7,7 +7,7 @@ from copy import replace
 from typing import TYPE_CHECKING
 
 from app import wiring
-from app.users import UserCreated
+from app.users.rules import UserCreated
 from eventfold import Head
 from tests.support import ROOT
 

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import directory, wiring
-from app.directory import DIRECTORY, DirectoryRow, project
-from app.users import UserCreated, UserDeleted, UserEvent, UserUpdated
+from app import wiring
+from app.users import directory
+from app.users.directory import DIRECTORY, DirectoryRow, project
+from app.users.rules import UserCreated, UserDeleted, UserEvent, UserUpdated
 from eventfold import Recorded
-from eventfold.errors import StoreUnavailableError
-from eventfold.projections import Row
+from eventfold.core.errors import StoreUnavailableError
+from eventfold.read_models.projections import Row
 from tests.conftest import EVENTS_TABLE
 from tests.support import stream_event
 
 if TYPE_CHECKING:
-    from eventfold.stored import StoredEvent
+    from eventfold.core.stored import StoredEvent
     from tests.functions.application import Application
 
 NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}

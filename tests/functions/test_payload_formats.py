@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from app.users import USERS
+from app.users.rules import USERS
 from eventfold import Commit
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot
+from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot
 from tests.functions.payloads import BATCHES, REQUESTS, payload
 from tests.support import template
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import wiring
-from app.users import USERS, UserCreated, UserUpdated
+from app.users.rules import USERS, UserCreated, UserUpdated
 from eventfold import Snapshot
 from tests.conftest import EVENTS_TABLE
 from tests.functions.payloads import BATCHES, PAYLOADS, REDRIVES, REQUESTS, payload

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from app import wiring
 from app.settings import settings
-from app.users import UserCreated
-from eventfold.errors import EventfoldError, ItemTooLargeError, TooManyConflictsError
+from app.users.rules import UserCreated
+from eventfold.core.errors import EventfoldError, ItemTooLargeError, TooManyConflictsError
 from functions.commands.handler import ID_NAMESPACE
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
 

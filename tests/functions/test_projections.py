@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import wiring
-from app.users import UserCreated, UserDeleted, UserUpdated
-from eventfold.errors import StoreUnavailableError
+from app.users.rules import UserCreated, UserDeleted, UserUpdated
+from eventfold.core.errors import StoreUnavailableError
 from tests.functions.application import START
 from tests.support import stream_event
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.users import UserCreated, UserUpdated
+from app.users.rules import UserCreated, UserUpdated
 
 if TYPE_CHECKING:
     from tests.functions.application import Application

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import wiring
-from app.users import UserCreated, UserUpdated
-from eventfold.errors import RebuildRefusedError
+from app.users.rules import UserCreated, UserUpdated
+from eventfold.core.errors import RebuildRefusedError
 from functions.rebuild import handler
 from tests.support import LambdaContext
 

@@ -9,14 +9,14 @@ import pytest
 
 from app import wiring
 from app.redrive import UnknownProjectionError
-from app.users import UserCreated, UserUpdated
-from eventfold.errors import StoreUnavailableError
+from app.users.rules import UserCreated, UserUpdated
+from eventfold.core.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventfold import Commit
-    from eventfold.stored import StoredEvent
+    from eventfold.core.stored import StoredEvent
     from tests.functions.application import Application
 
 UNKNOWN: tuple[StoredEvent, ...] = ({"type": "UserRenamed", "v": 7, "data": {"name": "Ada"}},)

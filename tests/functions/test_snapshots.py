@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import wiring
-from app.users import USERS, UserCreated, UserUpdated
+from app.users.rules import USERS, UserCreated, UserUpdated
 from eventfold import Snapshot, load
-from eventfold.errors import StoreUnavailableError
+from eventfold.core.errors import StoreUnavailableError
 from tests.support import stream_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventfold import Commit
-    from eventfold.store import Item
+    from eventfold.core.store import Item
     from tests.functions.application import Application
 
 NOTHING_FAILED: dict[str, list[dict[str, str]]] = {"batchItemFailures": []}

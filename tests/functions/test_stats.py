@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import wiring
-from app.users import UserCreated, UserDeleted, UserUpdated
-from eventfold.errors import StoreUnavailableError
+from app.users.rules import UserCreated, UserDeleted, UserUpdated
+from eventfold.core.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.users import UserEvent
+    from app.users.rules import UserEvent
     from eventfold import Commit
-    from eventfold.tallies import Checkpoint, Counts
+    from eventfold.read_models.tallies import Checkpoint, Counts
     from tests.functions.application import Application
 
 

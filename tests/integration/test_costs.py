@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventfold import CommandHandler, Head, Request, StoredEvent, load, take_snapshot
+from eventfold.aggregates.history import read_events
+from eventfold.core.errors import ItemTooLargeError, VersionConflictError
+from eventfold.core.store import end_of
 from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.dynamodb.items import MAX_ITEM_BYTES, commit_to_item, item_bytes
 from eventfold.dynamodb.rows import DynamoDBRowStore
-from eventfold.errors import ItemTooLargeError, VersionConflictError
-from eventfold.history import read_events
-from eventfold.items import MAX_ITEM_BYTES, commit_to_item, item_bytes
 from eventfold.memory import MemoryParkedStore
-from eventfold.projections import RowTarget
-from eventfold.runner import ProjectionRunner
-from eventfold.store import end_of
+from eventfold.read_models.projections import RowTarget
+from eventfold.read_models.projector import ProjectionRunner
 from eventfold.testing import Meter
 from eventfold.testing.contract import commit
 from tests.domain import COUNTER, TOTALS, Add

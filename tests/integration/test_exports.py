@@ -13,11 +13,11 @@ import boto3
 import pytest
 
 from eventfold import Commit
+from eventfold.aggregates.snapshots import take_snapshot
+from eventfold.core.errors import RebuildRefusedError
 from eventfold.dynamodb.exports import open_export
-from eventfold.errors import RebuildRefusedError
-from eventfold.items import commit_to_item, snapshot_to_item
-from eventfold.scanning import Unreadable, place_of
-from eventfold.snapshots import take_snapshot
+from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
+from eventfold.operations.scanning import Unreadable, place_of
 from tests.domain import COUNTER, Added
 from tests.rebuilds import World
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.store import Item
+    from eventfold.core.store import Item
 
 ID = "01345678901234-abc12345"
 

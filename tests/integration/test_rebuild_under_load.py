@@ -13,13 +13,13 @@ import boto3
 import pytest
 
 from app import wiring
-from app.directory import DIRECTORY
 from app.rebuilds import work
 from app.telemetry import metrics
-from app.users import USERS, CreateUser, UpdateUser
-from eventfold.filling import summed
-from eventfold.generations import Generations
-from eventfold.rebuilding import Rebuild, Timing
+from app.users.directory import DIRECTORY
+from app.users.rules import USERS, CreateUser, UpdateUser
+from eventfold.operations.rebuild.filling import summed
+from eventfold.operations.rebuild.steps import Rebuild, Timing
+from eventfold.read_models.generations import Generations
 from eventfold.testing.mapping import EventSourceMapping
 from eventfold.testing.pump import StreamPump
 from eventfold.testing.shards import StreamReader, stream_arn
@@ -170,7 +170,7 @@ def test_no_query_fails_or_goes_back_while_a_rebuild_is_promoted_and_rolled_back
 
 def rows_equal_their_events() -> None:
     """Both generations of both read models are what the events make."""
-    streams = {item.stream for page in wiring.event_store().scan(0, 1) for item in page.items}
+    streams = {item.stream for page in wiring.scannable_store().scan(0, 1) for item in page.items}
     for stream in streams:
         commits = wiring.event_store().oldest_first(stream)
         expected = DIRECTORY.advance(None, (one for commit in commits for one in USERS.codec.recorded(commit)))

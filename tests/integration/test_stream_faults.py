@@ -12,12 +12,12 @@ import boto3
 import pytest
 
 from app import settings, telemetry, wiring
-from app.directory import DIRECTORY
-from app.stats import STATS, TOTAL
-from app.users import USERS, UserCreated, UserDeleted, UserUpdated
+from app.users.directory import DIRECTORY
+from app.users.rules import USERS, UserCreated, UserDeleted, UserUpdated
+from app.users.stats import STATS, TOTAL
 from eventfold import Commit, Head
-from eventfold.projections import RowTarget
-from eventfold.tallies import TallyTarget
+from eventfold.read_models.projections import RowTarget
+from eventfold.read_models.tallies import TallyTarget
 from eventfold.testing.checker import check_rows, check_snapshots, check_tally, read_table
 from eventfold.testing.faults import ANY, Fault, FaultInjector, pauses
 from eventfold.testing.mapping import EventSourceMapping
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
-    from app.users import UserEvent
+    from app.users.rules import UserEvent
     from eventfold import Recorded
-    from eventfold.parking import Parked
+    from eventfold.read_models.parking import Parked
     from eventfold.testing.checker import Finding
     from eventfold.testing.shards import Record
 

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from eventfold import Commit, Head
 from eventfold.dynamodb import DynamoDBEventStore
+from eventfold.dynamodb.items import commit_to_item
 from eventfold.dynamodb.tailing import StreamTail
-from eventfold.items import commit_to_item
 from eventfold.testing.shards import stream_arn
 from tests.domain import COUNTER, Added
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventfold import Commit, Head, Snapshot
-from eventfold.dynamodb import DynamoDBEventStore
-from eventfold.errors import BrokenStreamError, StoreUnavailableError, TransferError
-from eventfold.importing import Importer
-from eventfold.items import commit_to_item
+from eventfold.core.errors import BrokenStreamError, StoreUnavailableError, TransferError
+from eventfold.dynamodb.items import commit_to_item
+from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
 from eventfold.memory import MemoryEventStore
-from eventfold.transfer import Moved, export_events, read_lines, to_line
+from eventfold.operations.transfer.exporting import Moved, export_events, read_lines, to_line
+from eventfold.operations.transfer.importing import Importer
 from tests.conftest import EVENTS_TABLE
 from tests.domain import COUNTER, Added
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.read_model_checks import VerifiableStore
-    from eventfold.stored import StoredEvent
+    from eventfold.core.stored import StoredEvent
+    from eventfold.operations.verify.read_models import VerifiableStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = b'{"format":"eventfold-events","version":1}\n'
@@ -55,7 +55,7 @@ def imported(store: VerifiableStore, lines: list[bytes]) -> Moved:
 def store(request: pytest.FixtureRequest) -> VerifiableStore:
     if request.param == "memory":
         return MemoryEventStore()
-    return DynamoDBEventStore(request.getfixturevalue("moto_client"), EVENTS_TABLE)
+    return ScannableDynamoDBEventStore(request.getfixturevalue("moto_client"), EVENTS_TABLE)
 
 
 EVERYTHING = [
@@ -235,7 +235,7 @@ def test_an_export_reads_what_a_scan_has_missed(store: VerifiableStore, monkeypa
 
 
 def test_a_broken_stream_is_not_exported(moto_client: DynamoDBClient) -> None:
-    store = DynamoDBEventStore(moto_client, EVENTS_TABLE)
+    store = ScannableDynamoDBEventStore(moto_client, EVENTS_TABLE)
     fill(store, *(commit("1", version) for version in range(1, 8)))
     key: Any = {"stream": {"S": "counter-1"}, "version": {"N": "4"}}
     moto_client.delete_item(TableName=EVENTS_TABLE, Key=key)
@@ -261,7 +261,7 @@ FAULTS: list[tuple[Any, int, str]] = [
 def test_nothing_that_is_broken_is_left_out_of_an_export_without_a_word(
     moto_client: DynamoDBClient, fault: Any, version: int, what: str, *, followed: bool
 ) -> None:
-    store = DynamoDBEventStore(moto_client, EVENTS_TABLE)
+    store = ScannableDynamoDBEventStore(moto_client, EVENTS_TABLE)
     fill(store, commit("1", 1, 3), commit("2", 1))
     moto_client.put_item(TableName=EVENTS_TABLE, Item=fault)
     if followed:
@@ -271,7 +271,7 @@ def test_nothing_that_is_broken_is_left_out_of_an_export_without_a_word(
 
 
 def test_a_snapshot_that_can_not_be_read_does_not_stop_an_export(moto_client: DynamoDBClient) -> None:
-    store = DynamoDBEventStore(moto_client, EVENTS_TABLE)
+    store = ScannableDynamoDBEventStore(moto_client, EVENTS_TABLE)
     fill(store, commit("1", 1, 3), commit("1", 4))
     lines = exported(store)
     broken: Any = {"stream": {"S": "counter-1"}, "version": {"N": "3.5"}}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventfold import Commit, Head, Snapshot
-from eventfold.dynamodb import DynamoDBEventStore
-from eventfold.findings import Finding
-from eventfold.items import commit_to_item, snapshot_to_item
-from eventfold.recounting import Reading, read_counters
-from eventfold.snapshots import take_snapshot
-from eventfold.sources import StoppedError
-from eventfold.stream_checks import MAX_FINDINGS
-from eventfold.verifying import SegmentVerification, Verified
+from eventfold.aggregates.snapshots import take_snapshot
+from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
+from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+from eventfold.operations.reading import StoppedError
+from eventfold.operations.verify.counters import Reading, read_counters
+from eventfold.operations.verify.finding import Finding
+from eventfold.operations.verify.segment import SegmentVerification, Verified
+from eventfold.operations.verify.streams import MAX_FINDINGS
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
 from tests.domain import COUNTER, Added, Closed
 from tests.verified import AT, DECIDERS, NOT_COUNTED, World
@@ -23,7 +23,7 @@ from tests.verified import AT, DECIDERS, NOT_COUNTED, World
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from eventfold.stored import StoredEvent
+    from eventfold.core.stored import StoredEvent
 
 
 @pytest.fixture
@@ -245,25 +245,25 @@ def test_a_projection_that_raises_is_a_finding_of_its_read_model(world: World, m
 
 
 def test_what_a_scan_only_seems_to_lack_is_no_finding(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    scan = DynamoDBEventStore.scan
+    scan = ScannableDynamoDBEventStore.scan
 
-    def halved(store: DynamoDBEventStore, segment: int, segments: int, **more: Any) -> Any:
+    def halved(store: ScannableDynamoDBEventStore, segment: int, segments: int, **more: Any) -> Any:
         for page in scan(store, segment, segments, **more):
             yield type(page)(page.items[::2], page.read_units)
 
-    monkeypatch.setattr(DynamoDBEventStore, "scan", halved)
+    monkeypatch.setattr(ScannableDynamoDBEventStore, "scan", halved)
     assert world.findings() == set()
     assert world.verified.events == 24
 
 
 def test_a_stream_in_two_parts_is_counted_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    scan = DynamoDBEventStore.scan
+    scan = ScannableDynamoDBEventStore.scan
 
-    def cut(store: DynamoDBEventStore, segment: int, segments: int, **more: Any) -> Any:
+    def cut(store: ScannableDynamoDBEventStore, segment: int, segments: int, **more: Any) -> Any:
         items = [item for n in range(segments) for page in scan(store, n, segments, **more) for item in page.items]
         yield type(next(scan(store, 0, 1)))(tuple(one for one in items if (one.version > 3) == (segment > 0)), 1)
 
-    monkeypatch.setattr(DynamoDBEventStore, "scan", cut)
+    monkeypatch.setattr(ScannableDynamoDBEventStore, "scan", cut)
     assert world.findings() == set()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold.snapshots import take_snapshot
+from eventfold.aggregates.snapshots import take_snapshot
 from tests.domain import COUNTER
 from tests.verified import World
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventfold import Commit, Snapshot, StoredEvent
-from eventfold.items import commit_to_item, snapshot_to_item
+from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
 from tests.template.declared import MAPPINGS, of_type, properties, target
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventfold.generations import CONTROL_SECONDS, SETTLE_SECONDS
+from eventfold.read_models.generations import CONTROL_SECONDS, SETTLE_SECONDS
 from functions.rebuild import handler
 from tests.template.declared import TEMPLATE, many, properties, rights
 

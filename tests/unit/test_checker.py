@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventfold import Commit, Head, Snapshot
+from eventfold.aggregates.snapshots import take_snapshot
+from eventfold.core.errors import StoreUnavailableError, VersionConflictError
 from eventfold.dynamodb import DynamoDBEventStore
-from eventfold.errors import StoreUnavailableError, VersionConflictError
 from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Row, RowTarget
-from eventfold.snapshots import take_snapshot
-from eventfold.tallies import Tally, TallyTarget
+from eventfold.read_models.projections import Row, RowTarget
+from eventfold.read_models.tallies import Tally, TallyTarget
 from eventfold.testing.checker import (
     Attempt,
     Ledger,

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from eventfold import Codec, Commit, Event, Snapshot
-from eventfold.errors import BrokenStreamError, UnknownEventError, UnstableEventError
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot, read_whole, snapshot_to_item
+from eventfold.core.errors import BrokenStreamError, UnknownEventError, UnstableEventError
+from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot, read_whole, snapshot_to_item
 
 if TYPE_CHECKING:
     from eventfold import StoredEvent

@@ -10,11 +10,11 @@ import pytest
 
 from eventfold import Commit
 from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Row, RowTarget
-from eventfold.scanning import ScanPage
-from eventfold.tallies import Checkpoint, Tally, TallyTarget
-from eventfold.transfer import export_events
-from eventfold.verifying import SegmentVerification
+from eventfold.operations.scanning import ScanPage
+from eventfold.operations.transfer.exporting import export_events
+from eventfold.operations.verify.segment import SegmentVerification
+from eventfold.read_models.projections import Row, RowTarget
+from eventfold.read_models.tallies import Checkpoint, Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added
 
 if TYPE_CHECKING:

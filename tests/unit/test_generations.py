@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eventfold.errors import RebuildRefusedError
-from eventfold.generations import ActiveReader, Control, Generations, control_key, stored_name
+from eventfold.core.errors import RebuildRefusedError
 from eventfold.memory import MemoryControlStore, MemoryRowStore
-from eventfold.projections import Projection, RowTarget
-from eventfold.tallies import Tally
+from eventfold.read_models.generations import ActiveReader, Control, Generations, control_key, stored_name
+from eventfold.read_models.projections import Projection, RowTarget
+from eventfold.read_models.tallies import Tally
 from tests.domain import COUNTER, TOTALS, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

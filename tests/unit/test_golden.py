@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.users import USERS
+from app.users.rules import USERS
 from eventfold.testing.golden import check_golden, write_golden
 from tests.support import ROOT
 
@@ -52,8 +52,8 @@ VERSION_3 = [
 CHECK = """
 import sys
 from pathlib import Path
-from app.users import USERS
-from app.directory import DIRECTORY
+from app.users.rules import USERS
+from app.users.directory import DIRECTORY
 from eventfold import Commit, Head, load
 from eventfold.memory import MemoryEventStore
 from eventfold.testing.golden import check_golden, write_golden
@@ -97,8 +97,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def change(copy: Path, *changes: tuple[str, str]) -> None:
-    """Change `users.py`, and nothing else."""
-    users = copy / "app" / "users.py"
+    """Change `users/rules.py`, and nothing else."""
+    users = copy / "app" / "users" / "rules.py"
     text = users.read_text()
     for old, new in changes:
         assert text.count(old) == 1, old

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventfold import Backoff, CommandHandler, Commit, Head, Request, load, take_snapshot
-from eventfold.errors import (
+from eventfold.core.errors import (
     IdempotencyKeyReusedError,
     PreconditionFailedError,
     TooManyConflictsError,

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from eventfold import Commit, Decider, Head, Snapshot, load, load_at, load_version, take_snapshot
-from eventfold.errors import BrokenStreamError, UnknownEventError
-from eventfold.history import read_events
+from eventfold.aggregates.history import read_events
+from eventfold.core.errors import BrokenStreamError, UnknownEventError
 from eventfold.memory import MemoryEventStore
 from tests.domain import COUNTER, Added, Counter
 
 if TYPE_CHECKING:
-    from eventfold.store import Item
+    from eventfold.core.store import Item
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from eventfold import Commit, Head, Recorded, load
-from eventfold.errors import VersionConflictError, VersionOutOfLineError
+from eventfold.aggregates.snapshots import take_snapshot
+from eventfold.core.errors import VersionConflictError, VersionOutOfLineError
+from eventfold.core.store import end_of
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Projection, Row, RowTarget
-from eventfold.runner import ProjectionRunner, Target
-from eventfold.snapshots import take_snapshot
-from eventfold.store import end_of
-from eventfold.tallies import Tally, TallyTarget
+from eventfold.read_models.projections import Projection, Row, RowTarget
+from eventfold.read_models.projector import ProjectionRunner, Target
+from eventfold.read_models.tallies import Tally, TallyTarget
 from eventfold.testing.checker import Ledger, check_rows, check_snapshots, check_streams, check_tally
 from tests.domain import COUNTER, Added, Closed, Total, project
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from eventfold import Commit, Event, Head, Recorded
-from eventfold.errors import StoreUnavailableError
+from eventfold.core.errors import StoreUnavailableError
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Projection, Row, RowTarget
-from eventfold.runner import ProjectionRunner
-from eventfold.tallies import Checkpoint, Counts, Tally, TallyTarget
+from eventfold.read_models.projections import Projection, Row, RowTarget
+from eventfold.read_models.projector import ProjectionRunner
+from eventfold.read_models.tallies import Checkpoint, Counts, Tally, TallyTarget
 from tests.domain import COUNTER, Added, Closed, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

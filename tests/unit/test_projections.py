@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.directory import DIRECTORY, DirectoryRow
-from app.users import UserCreated, UserDeleted, UserUpdated
+from app.users.directory import DIRECTORY, DirectoryRow
+from app.users.rules import UserCreated, UserDeleted, UserUpdated
 from eventfold import Commit, Head
-from eventfold.errors import BrokenStreamError, StoreUnavailableError
+from eventfold.core.errors import BrokenStreamError, StoreUnavailableError
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore
-from eventfold.projections import Row, RowConflictError, RowTarget
-from eventfold.runner import BatchResult, ProjectionRunner
+from eventfold.read_models.projections import Row, RowConflictError, RowTarget
+from eventfold.read_models.projector import BatchResult, ProjectionRunner
 from eventfold.testing import rows_after
 from tests.domain import COUNTER, TOTALS, Added, Closed
 

@@ -9,14 +9,14 @@ import pytest
 
 from eventfold import Commit, Head
 from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import RowTarget
-from eventfold.read_model_checks import Fold, ReadModelCheck
-from eventfold.tallies import Checkpoint, Tally, TallyTarget
+from eventfold.operations.verify.read_models import Fold, ReadModelCheck
+from eventfold.read_models.projections import RowTarget
+from eventfold.read_models.tallies import Checkpoint, Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added, Closed
 
 if TYPE_CHECKING:
-    from eventfold.findings import Finding
-    from eventfold.read_model_checks import VerifiedTarget
+    from eventfold.operations.verify.finding import Finding
+    from eventfold.operations.verify.read_models import VerifiedTarget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 OPEN: Tally[Any] = Tally(
@@ -52,7 +52,7 @@ def test_the_recount_knows_which_counters_shrink() -> None:
 
 
 def test_streams_that_are_behind_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventfold.read_model_checks._WAITING", 3)
+    monkeypatch.setattr("eventfold.operations.verify.read_models._WAITING", 3)
     store = MemoryEventStore()
     target = RowTarget(TOTALS, MemoryRowStore())
     check = ReadModelCheck(target, store, wait=no_wait, tries=2)

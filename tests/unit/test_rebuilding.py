@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventfold import Commit, Head
-from eventfold.errors import RebuildRefusedError, StoreUnavailableError
+from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.memory import MemoryEventStore
-from eventfold.projections import Row
-from eventfold.proving import disagreements
-from eventfold.rebuilding import Timing
-from eventfold.scanning import Place, ScanPage
-from eventfold.sources import SteadyPages, StoppedError
+from eventfold.operations.reading import SteadyPages, StoppedError
+from eventfold.operations.rebuild.steps import Timing
+from eventfold.operations.rebuild.verification import disagreements
+from eventfold.operations.scanning import Place, ScanPage
+from eventfold.read_models.projections import Row
 from tests.domain import TOTALS, Added
 from tests.rebuilds import AT, World
 

@@ -8,8 +8,8 @@ import pytest
 
 from eventfold import Commit
 from eventfold.dynamodb.tallies import DynamoDBTallyStore
-from eventfold.recounting import Reading, Recount
-from eventfold.tallies import Tally, TallyTarget
+from eventfold.operations.verify.counters import Reading, Recount
+from eventfold.read_models.tallies import Tally, TallyTarget
 from tests.domain import COUNTER, Closed
 from tests.verified import AT
 

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfold import Backoff, CommandHandler, Commit, Request, load, take_snapshot
-from eventfold.caching import StateCache
-from eventfold.errors import IdempotencyKeyReusedError, PreconditionFailedError
-from eventfold.loading import Loaded
+from eventfold.aggregates.caching import StateCache
+from eventfold.aggregates.loading import Loaded
+from eventfold.core.errors import IdempotencyKeyReusedError, PreconditionFailedError
 from eventfold.memory import MemoryEventStore
 from tests.domain import COUNTER, Add, Counter, TooMuchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventfold.store import Item
+    from eventfold.core.store import Item
 
 STREAM = "counter-1"
 

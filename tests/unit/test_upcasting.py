@@ -27,13 +27,13 @@ from eventfold import (
     take_snapshot,
     upcaster,
 )
-from eventfold.errors import UnknownEventError
-from eventfold.history import read_events
+from eventfold.aggregates.history import read_events
+from eventfold.core.errors import UnknownEventError
+from eventfold.core.upcasting import UpcasterChain
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
-from eventfold.projections import Projection, RowTarget
-from eventfold.runner import ProjectionRunner
-from eventfold.tallies import Tally, TallyTarget
-from eventfold.upcasting import UpcasterChain
+from eventfold.read_models.projections import Projection, RowTarget
+from eventfold.read_models.projector import ProjectionRunner
+from eventfold.read_models.tallies import Tally, TallyTarget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = "account-1"

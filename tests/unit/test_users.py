@@ -9,7 +9,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.users import (
+from app.users.rules import (
     USERS,
     CreateUser,
     DeleteUser,
@@ -27,7 +27,7 @@ from app.users import (
 from eventfold.testing import given
 
 if TYPE_CHECKING:
-    from app.users import UserEvent
+    from app.users.rules import UserEvent
 
 ADA = UserCreated(name="Ada", email="ada@example.com")
 
@@ -114,6 +114,6 @@ def test_every_command_is_idempotent_after_any_history(history: list[UserCommand
 
 
 def test_every_event_type_is_registered() -> None:
-    from app.users import UserEvent  # noqa: PLC0415 - a type alias, needed here alone
+    from app.users.rules import UserEvent  # noqa: PLC0415 - a type alias, needed here alone
 
     assert set(get_args(UserEvent.__value__)) == set(USERS.events)

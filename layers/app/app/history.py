@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, JsonValue
 
-from app.users import USERS, UserNotFoundError
+from app.users.rules import USERS, UserNotFoundError
 from eventfold import load, load_at, load_version
-from eventfold.history import read_events
-from eventfold.snapshots import first_page
-from eventfold.store import end_of
+from eventfold.aggregates.history import read_events
+from eventfold.aggregates.snapshots import first_page
+from eventfold.core.store import end_of
 
 if TYPE_CHECKING:
-    from app.users import User, UserEvent
+    from app.users.rules import User, UserEvent
     from eventfold import EventStore, Loaded, Recorded
 
 

@@ -12,8 +12,8 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 
 from app.errors import InvalidCursorError, VersionNotReachedError
 from app.telemetry import log_failure, logger
-from app.users import UserDeletedError, UserExistsError, UserNotFoundError
-from eventfold.errors import (
+from app.users.rules import UserDeletedError, UserExistsError, UserNotFoundError
+from eventfold.core.errors import (
     IdempotencyKeyReusedError,
     ItemTooLargeError,
     PreconditionFailedError,

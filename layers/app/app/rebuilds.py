@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from app.redrive import check_projection
 from app.settings import settings
-from app.wiring import control_store, dynamodb, event_store, parked_store, runner, targets
+from app.wiring import dynamodb, parked_store, rebuild_store, runner, scannable_store, targets
 from eventfold.dynamodb.exports import open_export
 from eventfold.dynamodb.sweeping import DynamoDBSweeper
-from eventfold.filling import HOLD_SECONDS, Filler
-from eventfold.proving import Prover
-from eventfold.rebuilding import Rebuild, job
-from eventfold.sources import TableSource
+from eventfold.operations.reading import TableSource
+from eventfold.operations.rebuild.filling import HOLD_SECONDS, Filler
+from eventfold.operations.rebuild.steps import Rebuild, job
+from eventfold.operations.rebuild.verification import Prover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from eventfold.filling import RebuildTarget
-    from eventfold.generations import Generation
-    from eventfold.progress import Phase, Progress
-    from eventfold.sources import Source
+    from eventfold.operations.reading import Source
+    from eventfold.operations.rebuild.filling import RebuildTarget
+    from eventfold.operations.rebuild.progress import Phase, Progress
+    from eventfold.read_models.generations import Generation
 
 TABLE = "table"
 
@@ -34,7 +34,7 @@ def rebuild_of(name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> 
     check_projection(name)
     (target,) = [one for one in targets() if one.name == name]
     rebuilt: RebuildTarget[Any, Any, Any] = target  # type: ignore[assignment] # rows and tallies both are
-    return Rebuild(rebuilt, runner(), parked_store(), control_store(), owner, hold_seconds=hold_seconds)
+    return Rebuild(rebuilt, runner(), parked_store(), rebuild_store(), owner, hold_seconds=hold_seconds)
 
 
 def source_of(name: str, parts: int) -> Source:
@@ -45,7 +45,7 @@ def source_of(name: str, parts: int) -> Source:
     """
     if name != TABLE:
         return open_export(name, settings().aws_endpoint_url)
-    return TableSource(event_store(), parts)
+    return TableSource(scannable_store(), parts)
 
 
 def begin(rebuild: Rebuild, source: str, segments: int) -> Generation:
@@ -64,10 +64,10 @@ def work(rebuild: Rebuild, phase: Phase, part: int, *, rate: float | None, stop:
     control = rebuild.control()
     generation = control.generation(control.newest)
     source = source_of(generation.source, generation.parts)
-    todo = job(rebuild, generation, phase, source=source, progress=control_store(), rate=rate, stop=stop)
+    todo = job(rebuild, generation, phase, source=source, progress=rebuild_store(), rate=rate, stop=stop)
     if phase == "fill":
         return Filler(runner()).fill(todo, part)
-    return Prover(event_store(), runner(), rebuild.shown()).prove(todo, part)
+    return Prover(scannable_store(), runner(), rebuild.shown()).prove(todo, part)
 
 
 def sweep(stored: str, rate: float | None = None) -> Iterator[int]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from app.telemetry import log_parked
 from app.wiring import generations, parked_store, runner, targets
-from eventfold.generations import LiveTarget, lowest
+from eventfold.read_models.generations import LiveTarget, lowest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from eventfold.parking import Parked
-    from eventfold.runner import BatchResult, Target
+    from eventfold.read_models.parking import Parked
+    from eventfold.read_models.projector import BatchResult, Target
 
 FORGET_AFTER = timedelta(hours=1)
 """How long what is parked under an unknown name is kept: a deploy may just be bringing that projection."""

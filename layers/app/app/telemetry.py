@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from eventfold.errors import TooManyConflictsError, UnreadableStreamError
+from eventfold.core.errors import TooManyConflictsError, UnreadableStreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventfold import Commit, Outcome
-    from eventfold.runner import BatchResult
+    from eventfold.read_models.projector import BatchResult
 
 logger = Logger()
 metrics = Metrics()

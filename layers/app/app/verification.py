@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.settings import settings
-from app.wiring import DECIDERS, dynamodb, event_store, generations, targets
+from app.wiring import DECIDERS, dynamodb, generations, scannable_store, targets
 from eventfold.dynamodb.keys import DynamoDBKeyListing
-from eventfold.read_model_checks import ReadModelCheck
-from eventfold.recounting import Reading, Recount, read_counters
-from eventfold.tallies import TallyTarget
-from eventfold.verifying import SegmentVerification, Verified
+from eventfold.operations.verify.counters import Reading, Recount, read_counters
+from eventfold.operations.verify.read_models import ReadModelCheck
+from eventfold.operations.verify.segment import SegmentVerification, Verified
+from eventfold.read_models.tallies import TallyTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from eventfold.findings import Finding
-    from eventfold.read_model_checks import VerifiedTarget
+    from eventfold.operations.verify.finding import Finding
+    from eventfold.operations.verify.read_models import VerifiedTarget
 
 PROGRESS_SECONDS = 0.5
 
@@ -61,12 +61,12 @@ def check_keys(
     """Look for rows without a stream; return which counters there are, as stored name and row."""
     tallies = [one.name for one in targets() if isinstance(one, TallyTarget)]
     listing = DynamoDBKeyListing(dynamodb(), settings().read_models_table, tallies)
-    checks = [ReadModelCheck(target, event_store(), wait=time.sleep) for target in _targets(segment.names)]
+    checks = [ReadModelCheck(target, scannable_store(), wait=time.sleep) for target in _targets(segment.names)]
     counters: set[tuple[str, str]] = set()
     for page in listing.keys(segment.number, segment.segments):
         counters |= {(key.stored, key.of) for key in page if key.kind == "counter" and key.stored in segment.names}
         for check in checks:
-            for finding in check.orphans(page, event_store()):
+            for finding in check.orphans(page, scannable_store()):
                 found(finding)
         if stop():
             break
@@ -96,7 +96,7 @@ def check_events(
 
     chosen = _targets(segment.names)
     run = SegmentVerification(
-        event_store(), DECIDERS, chosen, segment.number, segment.segments, rate=segment.rate, stop=beat
+        scannable_store(), DECIDERS, chosen, segment.number, segment.segments, rate=segment.rate, stop=beat
     )
     for finding in run.findings():
         found(finding)

@@ -9,22 +9,24 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from app.settings import settings
-from app.users import USERS, User, UserCommand, UserEvent
+from app.users.rules import USERS, User, UserCommand, UserEvent
 from eventfold import CommandHandler, Decider
 from eventfold.dynamodb import DynamoDBEventStore, create_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from app.directory import Directory
     from app.history import UserHistory
-    from app.stats import UserStats
+    from app.users.directory import Directory
+    from app.users.stats import UserStats
     from eventfold.dynamodb.controls import DynamoDBControlStore
-    from eventfold.generations import Generations
-    from eventfold.parking import ParkedStore
-    from eventfold.projections import RowStore
-    from eventfold.runner import ProjectionRunner, Target
-    from eventfold.tallies import TallyStore
+    from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
+    from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+    from eventfold.read_models.generations import Generations
+    from eventfold.read_models.parking import ParkedStore
+    from eventfold.read_models.projections import RowStore
+    from eventfold.read_models.projector import ProjectionRunner, Target
+    from eventfold.read_models.tallies import TallyStore
 
 DECIDERS: dict[str, Decider[Any, Any, Any]] = {decider.category: decider for decider in (USERS,)}
 """Every aggregate, by the category of its streams: what the snapshot function can replay."""
@@ -60,10 +62,26 @@ def tally_store() -> TallyStore:
 
 @cache
 def control_store() -> DynamoDBControlStore:
-    """Return where it is kept which generations of read models there are, and how far a rebuild is."""
+    """Return where it is kept which generations of read models there are."""
     from eventfold.dynamodb.controls import DynamoDBControlStore
 
     return DynamoDBControlStore(dynamodb(), settings().read_models_table)
+
+
+@cache
+def rebuild_store() -> DynamoDBRebuildStore:
+    """Return where it is kept how far a rebuild is, beside the control items."""
+    from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
+
+    return DynamoDBRebuildStore(dynamodb(), settings().read_models_table)
+
+
+@cache
+def scannable_store() -> ScannableDynamoDBEventStore:
+    """Return the event store for work on all streams."""
+    from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+
+    return ScannableDynamoDBEventStore(dynamodb(), settings().events_table)
 
 
 @cache
@@ -86,7 +104,7 @@ def users() -> CommandHandler[UserCommand, User, UserEvent]:
 @cache
 def directory() -> Directory:
     """Return the user directory's queries."""
-    from app.directory import Directory
+    from app.users.directory import Directory
 
     return Directory(row_store(), event_store(), generations())
 
@@ -102,7 +120,7 @@ def history() -> UserHistory:
 @cache
 def stats() -> UserStats:
     """Return the statistics' queries."""
-    from app.stats import UserStats
+    from app.users.stats import UserStats
 
     return UserStats(tally_store())
 
@@ -110,10 +128,10 @@ def stats() -> UserStats:
 @cache
 def targets() -> tuple[Target[Any, Any], ...]:
     """Return every read model, under its first generation's name."""
-    from app.directory import DIRECTORY
-    from app.stats import STATS
-    from eventfold.projections import RowTarget
-    from eventfold.tallies import TallyTarget
+    from app.users.directory import DIRECTORY
+    from app.users.stats import STATS
+    from eventfold.read_models.projections import RowTarget
+    from eventfold.read_models.tallies import TallyTarget
 
     return (RowTarget(DIRECTORY, row_store()), TallyTarget(STATS, tally_store()))
 
@@ -121,7 +139,7 @@ def targets() -> tuple[Target[Any, Any], ...]:
 @cache
 def generations() -> Generations:
     """Return what this process knows of the read models' generations."""
-    from eventfold.generations import Generations
+    from eventfold.read_models.generations import Generations
 
     return Generations(control_store(), [target.name for target in targets()])
 
@@ -129,6 +147,6 @@ def generations() -> Generations:
 @cache
 def runner() -> ProjectionRunner:
     """Return what brings read models up to date."""
-    from eventfold.runner import ProjectionRunner
+    from eventfold.read_models.projector import ProjectionRunner
 
     return ProjectionRunner(event_store(), parked_store(), writers=settings().projection_writers)

@@ -1,19 +1,18 @@
 """eventfold: event sourcing on DynamoDB. No HTTP, no Lambda.
 
-Here is what a command needs: events, deciders, commands, snapshots. Read models are in `eventfold.projections`,
-`tallies` and `runner`, the stores in `eventfold.dynamodb` and `memory`: who does not use them does not wait for them
-when a process starts.
+Here is what a command needs: events, deciders, commands, snapshots. The rooms `read_models`, `operations`, `dynamodb`
+and `memory` are imported by whoever uses them, so that a function starts without the parts it has no use for.
 """
 
-from eventfold.commit import Commit, CommitRef, Head, Snapshot, stream_name
-from eventfold.decider import Command, Decider
-from eventfold.events import Codec, Event, Recorded
-from eventfold.handling import Backoff, CommandHandler, Outcome, Request
-from eventfold.loading import Loaded, load, load_at, load_version
-from eventfold.snapshots import take_snapshot
-from eventfold.store import EventStore
-from eventfold.stored import StoredEvent
-from eventfold.upcasting import Data, Upcaster, renamed, retired, split, upcaster
+from eventfold.aggregates.handling import Backoff, CommandHandler, Outcome, Request
+from eventfold.aggregates.loading import Loaded, load, load_at, load_version
+from eventfold.aggregates.snapshots import take_snapshot
+from eventfold.core.commit import Commit, CommitRef, Head, Snapshot, stream_name
+from eventfold.core.decider import Command, Decider
+from eventfold.core.events import Codec, Event, Recorded
+from eventfold.core.store import EventStore
+from eventfold.core.stored import StoredEvent
+from eventfold.core.upcasting import Data, Upcaster, renamed, retired, split, upcaster
 
 __all__ = [
     "Backoff",

@@ -9,21 +9,21 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
-from eventfold.errors import VersionConflictError
-from eventfold.generations import Control, stored_name
-from eventfold.items import commit_to_item
-from eventfold.parking import Parked
-from eventfold.projections import Row, RowConflictError
-from eventfold.scanning import Place, ScanPage
-from eventfold.store import Item, already_appended
+from eventfold.core.commit import Commit, Head, Snapshot, check_commit, check_stream_name
+from eventfold.core.errors import VersionConflictError
+from eventfold.core.store import Item, already_appended
+from eventfold.dynamodb.items import commit_to_item
+from eventfold.operations.scanning import Place, ScanPage
+from eventfold.read_models.generations import Control, stored_name
+from eventfold.read_models.parking import Parked
+from eventfold.read_models.projections import Row, RowConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from eventfold.generations import ControlStore
-    from eventfold.progress import Phase, Progress
-    from eventfold.tallies import Checkpoint, Counts
+    from eventfold.operations.rebuild.progress import Phase, Progress
+    from eventfold.read_models.generations import ControlStore
+    from eventfold.read_models.tallies import Checkpoint, Counts
 
 
 class MemoryEventStore:

@@ -7,8 +7,8 @@ import time
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.client import passing_errors_named
-from eventfold.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -10,8 +10,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own name
 
+from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parsing import OneParse
-from eventfold.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

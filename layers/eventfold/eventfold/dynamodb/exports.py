@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
+from eventfold.core.errors import RebuildRefusedError
 from eventfold.dynamodb.client import aws_session, passing_errors_named
-from eventfold.dynamodb.store import scanned
-from eventfold.errors import RebuildRefusedError
-from eventfold.scanning import ScanPage, lies_between
+from eventfold.dynamodb.scanning import scanned
+from eventfold.operations.scanning import ScanPage, lies_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mypy_boto3_s3 import S3Client
 
-    from eventfold.scanning import Place, Scanned
+    from eventfold.operations.scanning import Place, Scanned
 
 _S3 = "s3://"
 

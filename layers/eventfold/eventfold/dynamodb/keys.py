@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from eventfold.dynamodb.client import passing_errors_named
-from eventfold.stored_keys import StoredKey
+from eventfold.operations.verify.keys import StoredKey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

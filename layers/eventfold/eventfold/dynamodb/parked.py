@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eventfold.dynamodb.client import passing_errors_named
-from eventfold.parking import Parked
+from eventfold.read_models.parking import Parked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

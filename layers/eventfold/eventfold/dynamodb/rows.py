@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.dynamodb.controls import active_in
-from eventfold.generations import ActiveReader, control_key
-from eventfold.projections import Row, RowConflictError
+from eventfold.read_models.generations import ActiveReader, control_key
+from eventfold.read_models.projections import Row, RowConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

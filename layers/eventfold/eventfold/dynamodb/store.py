@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from eventfold.commit import Commit, Head, Snapshot, check_commit, check_stream_name
-from eventfold.dynamodb.batches import get_by_keys
+from eventfold.core.commit import Commit, Head, Snapshot, check_commit, check_stream_name
+from eventfold.core.errors import VersionConflictError
+from eventfold.core.store import Item, already_appended
 from eventfold.dynamodb.client import code_of, passing_errors_named
-from eventfold.errors import BrokenStreamError, VersionConflictError
-from eventfold.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
-from eventfold.scanning import Place, Scanned, ScanPage, Unreadable
-from eventfold.store import Item, already_appended
+from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot, snapshot_to_item
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, ScanInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
 # DynamoDB reserves several hundred words, `stream` among them.
 _KEY_NAMES = {"#stream": "stream", "#version": "version"}
@@ -93,33 +91,6 @@ class DynamoDBEventStore:
             raise
         return True
 
-    def scan(self, segment: int, segments: int, *, after: Place | None = None) -> Iterator[ScanPage]:
-        """See `ScannableStore.scan`. One request a page of 1 MB, at half the price of a consistent read."""
-        scan: ScanInputTypeDef = {
-            "TableName": self._table,
-            "Segment": segment,
-            "TotalSegments": segments,
-            "ReturnConsumedCapacity": "TOTAL",
-        }
-        if after is not None:
-            scan["ExclusiveStartKey"] = {"stream": {"S": after.stream}, "version": {"N": after.key}}
-        while True:
-            with passing_errors_named():
-                page = self._client.scan(**scan)
-            yield ScanPage(tuple(map(scanned, page["Items"])), page["ConsumedCapacity"]["CapacityUnits"])
-            if "LastEvaluatedKey" not in page:
-                return
-            scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
-    def items(self, stream: str) -> Iterator[Scanned]:
-        """See `ScannableStore.items`."""
-        return map(scanned, self._stored(self._all_of(stream, consistent=True)))
-
-    def begun(self, streams: Sequence[str]) -> set[str]:
-        """See `ScannableStore.begun`. Each costs what a read of its first commit costs: only its key is sent."""
-        keys = [{"stream": {"S": stream}, "version": {"N": "1"}} for stream in streams]
-        return {item["stream"]["S"] for item in get_by_keys(self._client, self._table, keys, ("stream",))}
-
     def _query(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:
         check_stream_name(stream)
         return self._all_of(stream, consistent=consistent)
@@ -147,14 +118,6 @@ class DynamoDBEventStore:
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
             if "Limit" in query:
                 query["Limit"] *= 2  # A guess at what the reader needs, and it was not enough.
-
-
-def scanned(item: Mapping[str, Any]) -> Scanned:
-    """Read an item of whatever kind: `Unreadable` if it is no commit and no snapshot."""
-    try:
-        return item_to_commit_or_snapshot(item)
-    except BrokenStreamError as error:
-        return Unreadable(error.stream, error.version, error.reason, snapshot=item["version"]["N"].endswith(".5"))
 
 
 def _refused_by(error: ClientError) -> Commit | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.client import code_of, passing_errors_named
-from eventfold.errors import StoreUnavailableError
-from eventfold.streams import read_batch
+from eventfold.dynamodb.streams import read_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_dynamodbstreams.literals import ShardIteratorTypeType
 
-    from eventfold.commit import Commit
+    from eventfold.core.commit import Commit
 
 _LIMIT = 1000
 _LIST_EVERY = 10

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.dynamodb.controls import active_in
-from eventfold.errors import StoreUnavailableError
-from eventfold.generations import ActiveReader, control_key
-from eventfold.projections import RowConflictError
-from eventfold.tallies import Checkpoint
+from eventfold.read_models.generations import ActiveReader, control_key
+from eventfold.read_models.projections import RowConflictError
+from eventfold.read_models.tallies import Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
-    from eventfold.tallies import Counts
+    from eventfold.read_models.tallies import Counts
 
 _ATTEMPTS = 8
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html

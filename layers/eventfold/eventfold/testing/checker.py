@@ -17,9 +17,9 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from eventfold.commit import Commit
-from eventfold.errors import EventfoldError, StoreUnavailableError
-from eventfold.items import item_to_commit_or_snapshot
+from eventfold.core.commit import Commit
+from eventfold.core.errors import EventfoldError, StoreUnavailableError
+from eventfold.dynamodb.items import item_to_commit_or_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from pydantic import BaseModel
 
-    from eventfold.commit import Head, Snapshot
-    from eventfold.decider import Decider
-    from eventfold.events import Event
-    from eventfold.projections import Projection, Row
-    from eventfold.store import EventStore, Item
-    from eventfold.tallies import Counts, Tally
+    from eventfold.core.commit import Head, Snapshot
+    from eventfold.core.decider import Decider
+    from eventfold.core.events import Event
+    from eventfold.core.store import EventStore, Item
+    from eventfold.read_models.projections import Projection, Row
+    from eventfold.read_models.tallies import Counts, Tally
 
 
 class Word(StrEnum):

@@ -18,16 +18,16 @@ from typing import Protocol
 
 import pytest
 
-from eventfold.commit import Commit, CommitRef, Head, Snapshot
-from eventfold.errors import (
+from eventfold.core.commit import Commit, CommitRef, Head, Snapshot
+from eventfold.core.errors import (
     InvalidCommitError,
     InvalidStreamNameError,
     ItemTooLargeError,
     VersionConflictError,
     VersionOutOfLineError,
 )
-from eventfold.scanning import ScannableStore, Scanned, by_stream, place_of
-from eventfold.store import EventStore, Item, end_of
+from eventfold.core.store import EventStore, Item, end_of
+from eventfold.operations.scanning import ScannableStore, Scanned, by_stream, place_of
 
 
 class StoreWithScan(EventStore, ScannableStore, Protocol):

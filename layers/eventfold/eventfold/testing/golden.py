@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from eventfold.stored import StoredEvent
-from eventfold.upcasting import Data  # noqa: TC001 - pydantic reads the annotation at run time
+from eventfold.core.stored import StoredEvent
+from eventfold.core.upcasting import Data  # noqa: TC001 - pydantic reads the annotation at run time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from eventfold.decider import Decider
-    from eventfold.events import Event
-    from eventfold.upcasting import Key
+    from eventfold.core.decider import Decider
+    from eventfold.core.events import Event
+    from eventfold.core.upcasting import Key
 
 
 class Golden(BaseModel, frozen=True):

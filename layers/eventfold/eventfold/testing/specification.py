@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from eventfold.commit import Commit
-from eventfold.decider import Command, Decider
-from eventfold.events import Codec, Event
+from eventfold.core.commit import Commit
+from eventfold.core.decider import Command, Decider
+from eventfold.core.events import Codec, Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventfold.events import Recorded
-    from eventfold.projections import Projection
+    from eventfold.core.events import Recorded
+    from eventfold.read_models.projections import Projection
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """When the first event of a specification happens; each later one comes a second after."""

@@ -1,0 +1,1 @@
+"""The users: rules, read models. Everything that knows users lives here."""

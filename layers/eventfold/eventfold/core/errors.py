@@ -1,0 +1,126 @@
+"""Everything eventfold raises.
+
+EventfoldError
+├── InvalidCommitError            refused before any call
+│   ├── InvalidStreamNameError
+│   ├── VersionOutOfLineError
+│   ├── UnstableEventError
+│   └── ItemTooLargeError
+├── VersionConflictError          somebody else's commit has that version
+├── TooManyConflictsError         the race was lost at every attempt
+├── PreconditionFailedError       the stream is not at the version the caller named
+├── IdempotencyKeyReusedError     the key came back with another command
+├── UnreadableStreamError         what is stored can't be understood
+│   ├── UnknownEventError
+│   └── BrokenStreamError
+├── TransferError                 what is imported is malformed, or not what the table has
+├── RebuildRefusedError           a read model's generations don't allow it now
+└── StoreUnavailableError         throttled or out of reach: safe to try again
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventfold.core.commit import Commit
+
+
+class EventfoldError(Exception):
+    """The root: catch it to catch everything the library raises on purpose."""
+
+
+class InvalidCommitError(EventfoldError):
+    """A commit that must not be written. No request was made."""
+
+
+class InvalidStreamNameError(InvalidCommitError):
+    """A stream name is empty, not `category-id`, or longer than a DynamoDB key (2,048 bytes)."""
+
+
+class VersionOutOfLineError(InvalidCommitError):
+    """A commit does not start at the version after the stream's last one."""
+
+
+class UnstableEventError(InvalidCommitError):
+    """An event that would come back different from what was stored."""
+
+
+class ItemTooLargeError(InvalidCommitError):
+    """A commit or snapshot is over DynamoDB's 400 KB an item."""
+
+
+class VersionConflictError(EventfoldError):
+    """Another commit took this version first.
+
+    `winner` is that commit where the store could name it (DynamoDB returns it with the refusal),
+    so that the caller can fold it in without a read.
+    """
+
+    def __init__(self, stream: str, version: int, winner: Commit | None) -> None:
+        super().__init__(f"stream {stream!r} already has version {version}")
+        self.stream = stream
+        self.version = version
+        self.winner = winner
+
+
+class TooManyConflictsError(EventfoldError):
+    """Each attempt lost its race against other writers of the same stream."""
+
+    def __init__(self, stream: str, attempts: int) -> None:
+        super().__init__(f"stream {stream!r}: lost the race {attempts} times in a row")
+        self.stream = stream
+        self.attempts = attempts
+
+
+class PreconditionFailedError(EventfoldError):
+    """The caller asked for the command to run at one version, and the stream is at another."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        super().__init__(f"stream {stream!r} is at version {actual}, not {expected}")
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class IdempotencyKeyReusedError(EventfoldError):
+    """The idempotency key belongs to a commit that another command made."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"stream {stream!r}: this idempotency key was used for another command")
+        self.stream = stream
+
+
+class UnreadableStreamError(EventfoldError):
+    """What the table holds can't be understood. Nothing was changed."""
+
+    def __init__(self, stream: str, version: int, reason: str) -> None:
+        super().__init__(f"stream {stream!r}, version {version}: {reason}")
+        self.stream = stream
+        self.version = version
+        self.reason = reason
+
+
+class UnknownEventError(UnreadableStreamError):
+    """An event's type or schema version is not registered, or its data does not fit its model."""
+
+
+class BrokenStreamError(UnreadableStreamError):
+    """Versions are missing or overlap, or an item is not what its key says."""
+
+
+class TransferError(EventfoldError):
+    """An import can't go on. The message names the line, and the stream and version where it has come that far."""
+
+
+class RebuildRefusedError(EventfoldError):
+    """A read model's generations don't allow what was asked for. The message says why, and what to do."""
+
+
+class StoreUnavailableError(EventfoldError):
+    """Throttled or out of reach after the client's own retries. `retry_after` is in seconds."""
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(f"the store can't answer now: {reason}")
+        self.reason = reason
+        self.retry_after = retry_after

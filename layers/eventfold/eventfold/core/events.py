@@ -1,0 +1,181 @@
+"""Events and their stored form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, Union
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from eventfold.core.errors import UnknownEventError, UnstableEventError
+from eventfold.core.upcasting import UpcasterChain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from eventfold.core.commit import Commit
+    from eventfold.core.stored import StoredEvent
+    from eventfold.core.upcasting import Upcaster
+
+
+class Event(BaseModel):
+    """A fact: immutable, named in the past tense.
+
+    `name` and `version` become the stored format. They never follow a rename of the class:
+
+        class UserCreated(Event, name="UserCreated", version=2): ...
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    event_name: ClassVar[str]
+    event_version: ClassVar[int]
+
+    def __init_subclass__(cls, *, name: str = "", version: int = 1) -> None:
+        """Take the stored name and version from the class statement."""
+        if not name or version < 1:
+            raise TypeError(f'{cls.__name__} needs a stored name: class {cls.__name__}(Event, name="...")')
+        cls.event_name = name
+        cls.event_version = version
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded[E: Event]:
+    """An event with what the store knows of it: its version, and the commit it came with."""
+
+    version: int
+    event: E
+    commit: Commit
+
+    @property
+    def retired(self) -> bool:
+        """Whether its type no longer exists, so that there is nothing to fold."""
+        return isinstance(self.event, Retired)
+
+    @property
+    def stream(self) -> str:
+        """The stream it happened in."""
+        return self.commit.stream
+
+    @property
+    def at(self) -> datetime:
+        """When it was committed, in UTC."""
+        return self.commit.at
+
+    @property
+    def commit_id(self) -> str:
+        """The id of its commit."""
+        return self.commit.id
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """What its writer noted besides: correlation id, causation id, actor."""
+        return self.commit.meta
+
+
+class Retired(Event, name="Retired"):
+    """What a retired event is read as. It keeps its place in the stream, and nobody folds it."""
+
+
+class Codec[E: Event]:
+    """The event types of one aggregate, registered once, and their JSON form in and out."""
+
+    def __init__(self, *types: type[E], upcasters: Sequence[Upcaster] = ()) -> None:
+        self.types: dict[tuple[str, int], type[E]] = {}
+        self._read: dict[tuple[str, int], Callable[[object], E]] = {}
+        for type_ in types:
+            key = (type_.event_name, type_.event_version)
+            if key in self.types:
+                raise TypeError(f"two events are stored as {key[0]!r} version {key[1]}")
+            self.types[key] = type_
+            # A model's own `model_validate` costs as much again as what it calls.
+            self._read[key] = TypeAdapter(type_).validator.validate_python
+        self.upcasters = UpcasterChain(upcasters, self.types)
+        self._read_all = _reader_of_all(types)
+
+    def encode(self, event: E) -> StoredEvent:
+        """Return the stored form.
+
+        Raises:
+            UnstableEventError: the type is not registered, or reading the stored form back would not
+                give an equal event (a `Decimal | str` field holding a Decimal, say). What can't be
+                read back must not be written.
+        """
+        key = (event.event_name, event.event_version)
+        if self.types.get(key) is not type(event):
+            raise UnstableEventError(f"{type(event).__name__} is not one of this aggregate's events")
+        stored: StoredEvent = {"type": key[0], "v": key[1], "data": event.model_dump(mode="json")}
+        # Both ways that it may be read: pydantic takes "1" for another member of a union in JSON than in Python.
+        if not (self._read[key](stored["data"]) == event == self._read_all(to_json([stored]))[0]["data"]):
+            raise UnstableEventError(f"{key[0]} version {key[1]} does not survive its round trip through JSON")
+        return stored
+
+    def decode(self, stored: StoredEvent, *, stream: str, version: int) -> Sequence[E]:
+        """Return what a stored event is read as: itself, typed; through upcasters, none or several.
+
+        Raises:
+            UnknownEventError: names the stream and version whose type or data is not known.
+        """
+        key = (stored["type"], stored["v"])
+        if key in self.upcasters:
+            try:
+                current = self.upcasters.current(stored)
+            except Exception as error:
+                reason = f"the upcaster of {key[0]} version {key[1]} fails: {type(error).__name__}"
+                raise UnknownEventError(stream, version, reason) from error
+            return [self._typed(one, stream, version) for one in current]
+        return (self._typed(stored, stream, version),)
+
+    def current(self, commit: Commit) -> list[E] | None:
+        """Return the events of a commit that was read and not parsed yet, if all are of today's versions; else None.
+
+        One pass from JSON to models, at two thirds of the CPU of parsing first and validating then.
+        """
+        unread = commit.unread
+        if unread is None:
+            return None
+        try:
+            return [one["data"] for one in self._read_all(unread)]
+        except ValidationError:
+            return None  # An upcaster's to read, or somebody's to name what is wrong.
+
+    def recorded(self, commit: Commit) -> list[Recorded[E]]:
+        """Return a commit's events, typed, each with the version it was stored at; a retired one as `Retired`."""
+        current = self.current(commit)
+        if current is not None:
+            return [Recorded(version, event, commit) for version, event in enumerate(current, start=commit.version)]
+        return [
+            Recorded(version, event, commit)
+            for version, stored in enumerate(commit.events, start=commit.version)
+            for event in self.decode(stored, stream=commit.stream, version=version) or (_RETIRED,)
+        ]
+
+    def _typed(self, stored: StoredEvent, stream: str, version: int) -> E:
+        read = self._read.get((stored["type"], stored["v"]))
+        if read is None:
+            raise UnknownEventError(stream, version, f"no event {stored['type']!r} version {stored['v']} is registered")
+        try:
+            return read(stored["data"])
+        except ValidationError as error:
+            # The message of a ValidationError quotes the data, which may be personal: name the fields alone.
+            fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
+            reason = f"{stored['type']} version {stored['v']} does not fit its model at: {fields}"
+            raise UnknownEventError(stream, version, reason) from None
+
+
+def _reader_of_all[E: Event](types: Sequence[type[E]]) -> Callable[[str | bytes], list[dict[str, Any]]]:
+    """Return what reads a JSON array of stored events, each of one of these types at its version."""
+    stored: list[Any] = [
+        # Made here and not written down: a literal's value is each event's own.
+        TypedDict(type_.__name__, {"type": Literal[type_.event_name], "v": Literal[type_.event_version], "data": type_})  # type: ignore[operator]
+        for type_ in types
+    ]
+    union: Any = Union[tuple(stored)]  # noqa: UP007 - of as many as there are
+    if len({type_.event_name for type_ in types}) == len(stored) > 1:
+        union = Annotated[union, Field(discriminator="type")]  # Picks one, where a plain union tries each.
+    return TypeAdapter(list[union]).validator.validate_json
+
+
+_RETIRED: Any = Retired()  # Passes for an event of any aggregate, and none of them sees it.

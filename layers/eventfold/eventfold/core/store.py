@@ -1,0 +1,78 @@
+"""The port that every event store keeps. Two adapters ship: memory and DynamoDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from eventfold.core.commit import Commit, Head, Snapshot
+from eventfold.core.errors import VersionConflictError, VersionOutOfLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+type Item = Commit | Snapshot
+
+
+class EventStore(Protocol):
+    """Streams of commits, with snapshots between them. Commits are never changed or removed."""
+
+    def append(self, commit: Commit, *, after: Head | None) -> None:
+        """Write the commit, if nobody has written its version yet. One request.
+
+        `after` is the stream's end as a read saw it. None is a blind append: the store then reads the
+        end first (one more request), so that no commit can overlap another or leave a gap. Writing the
+        same commit twice succeeds twice and is stored once.
+
+        Raises:
+            InvalidCommitError: refused before any call; its subclasses say why.
+            VersionConflictError: another commit has that version.
+            StoreUnavailableError: throttled or out of reach; whether it was written is not known,
+                and the same commit can be appended again.
+        """
+        ...
+
+    def newest_first(
+        self, stream: str, *, upto: int | None = None, page_size: int | None = None, consistent: bool = True
+    ) -> Iterator[Item]:
+        """Yield the stream from its end: commits that start at or before `upto`, snapshots up to it.
+
+        Reads pages as they are asked for. `page_size` bounds the items of the first page, and each next one may
+        hold twice as many: a reader who stops early pays little, one who reads on asks seldom.
+        """
+        ...
+
+    def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
+        """Yield the commits that start after version `after`, in order."""
+        ...
+
+    def save_snapshot(self, snapshot: Snapshot) -> bool:
+        """Keep the snapshot beside its stream; False if one of that version and schema is there."""
+        ...
+
+
+def already_appended(store: EventStore, commit: Commit) -> bool:
+    """Check a blind append against the table: True if this very commit is there. One request.
+
+    Raises:
+        VersionOutOfLineError: the commit would leave a gap.
+        VersionConflictError: another commit has its version.
+    """
+    near = store.newest_first(commit.stream, upto=commit.version, page_size=2)
+    before = next((item for item in near if isinstance(item, Commit)), None)
+    last = before.last_version if before else 0
+    if before and before.version == commit.version:
+        if before.is_same(commit):
+            return True
+        raise VersionConflictError(commit.stream, commit.version, before)
+    if last >= commit.version:
+        raise VersionConflictError(commit.stream, commit.version, None)
+    if last < commit.version - 1:
+        raise VersionOutOfLineError(f"stream {commit.stream!r} ends at {last}: version {commit.version} leaves a gap")
+    return False
+
+
+def end_of(store: EventStore, stream: str) -> Head:
+    """Return where the stream ends now, read consistently. One request."""
+    for item in store.newest_first(stream, page_size=1):
+        return item.head if isinstance(item, Commit) else Head(stream, item.version)
+    return Head(stream, 0)

@@ -1,0 +1,101 @@
+"""A rebuild's progress and its hold on DynamoDB, beside the control items in the read-model table.
+
+WARNING: the names in this file are the stored format of the read-model table.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from eventfold.dynamodb.batches import get_items
+from eventfold.dynamodb.client import code_of, passing_errors_named
+from eventfold.dynamodb.controls import DynamoDBControlStore
+from eventfold.operations.rebuild.progress import Phase, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_PHASES: tuple[Phase, ...] = ("fill", "verify")
+
+
+class DynamoDBRebuildStore(DynamoDBControlStore):
+    """Keeps `RebuildStore`: control items, progress under `generation!phase-part`, a hold under `projection!hold`."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        super().__init__(client, table)
+        self._clock = clock
+
+    def progress(self, stored: str, phase: Phase, parts: Sequence[int]) -> dict[int, Progress]:
+        """See `ProgressStore.progress`. One request for each 100."""
+        items = get_items(self._client, self._table, [_progress_key(stored, phase, part) for part in parts])
+        found = (Progress.model_validate_json(item["progress"]["S"]) for item in items)
+        return {one.part: one for one in found}
+
+    def save_progress(self, stored: str, phase: Phase, progress: Progress) -> None:
+        """See `ProgressStore.save_progress`. One request."""
+        key = _progress_key(stored, phase, progress.part)
+        with passing_errors_named():
+            self._client.put_item(
+                TableName=self._table, Item={"key": {"S": key}, "progress": {"S": progress.model_dump_json()}}
+            )
+
+    def forget_progress(self, stored: str, parts: Sequence[int]) -> None:
+        """See `ProgressStore.forget_progress`. Two requests a part."""
+        for part in parts:
+            for phase in _PHASES:
+                with passing_errors_named():
+                    self._client.delete_item(
+                        TableName=self._table, Key={"key": {"S": _progress_key(stored, phase, part)}}
+                    )
+
+    def hold(self, projection: str, owner: str, seconds: float) -> float:
+        """See `ProgressStore.hold`. One request."""
+        now = self._clock()
+        try:
+            with passing_errors_named():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=_hold_key(projection)
+                    | {"owner": {"S": owner}, "until": {"N": str((now + timedelta(seconds=seconds)).timestamp())}},
+                    ConditionExpression="attribute_not_exists(#until) OR #until < :now OR #owner = :owner",
+                    ExpressionAttributeNames={"#until": "until", "#owner": "owner"},
+                    ExpressionAttributeValues={":now": {"N": str(now.timestamp())}, ":owner": {"S": owner}},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            response: Mapping[str, Any] = error.response
+            until = float(response.get("Item", {}).get("until", {"N": str(now.timestamp() + seconds)})["N"])
+            return max(until - now.timestamp(), 0.001)
+        return 0
+
+    def release(self, projection: str, owner: str) -> None:
+        """See `ProgressStore.release`. One request."""
+        try:
+            with passing_errors_named():
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=_hold_key(projection),
+                    ConditionExpression="#owner = :owner",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues={":owner": {"S": owner}},
+                )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+
+
+def _progress_key(stored: str, phase: Phase, part: int) -> str:
+    return f"{stored}!{phase}-{part}"
+
+
+def _hold_key(projection: str) -> dict[str, Any]:
+    return {"key": {"S": f"{projection}!hold"}}

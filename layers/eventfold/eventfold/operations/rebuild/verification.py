@@ -1,0 +1,148 @@
+"""Proving a generation before it is shown: every row against the fold of its events, and none behind the active one.
+
+The source is read again. A stream that is behind, because a scan did not see its newest commit, is brought to its end
+from the event table; what then still is not what its events make is a finding, and the generation is not promoted.
+
+A scan may also be ahead of the stream, and so of the active generation. That one is then brought on as far: after a
+promotion one may want to go back to it.
+"""
+
+from __future__ import annotations
+
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from eventfold.core.errors import BrokenStreamError, RebuildRefusedError, StoreUnavailableError
+from eventfold.operations.reading import StoppedError
+from eventfold.operations.rebuild.filling import redriven
+from eventfold.read_models.projector import reason_of
+from eventfold.read_models.tallies import add_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from eventfold.core.events import Recorded
+    from eventfold.core.store import EventStore
+    from eventfold.operations.reading import StreamReading
+    from eventfold.operations.rebuild.filling import Job, PartWork, RebuildTarget
+    from eventfold.operations.rebuild.progress import Progress
+    from eventfold.read_models.projector import Mark, ProjectionRunner
+    from eventfold.read_models.tallies import Counts
+
+_CHUNK = 100
+
+type Folded = tuple[StreamReading[Any], Mark | None]
+
+
+class Prover:
+    """Compares parts of a generation with the events, and with the active generation (`shown`)."""
+
+    def __init__(self, store: EventStore, runner: ProjectionRunner, shown: RebuildTarget[Any, Any, Any]) -> None:
+        self._store = store
+        self._runner = runner
+        self._shown = shown
+
+    def prove(self, job: Job, part: int) -> Progress:
+        """Prove one part, from where it was left; return how far it is now: not `done` if it was told to stop.
+
+        Raises:
+            StoreUnavailableError: at every attempt. What was done is kept.
+            RebuildRefusedError: another rebuild has taken over.
+        """
+        work = job.part(part)
+        if work.now.done:
+            return work.now
+        try:
+            for chunk in batched(self._folded(job.target, work), _CHUNK, strict=False):
+                self._chunk(job.target, work, chunk)
+        except StoppedError:
+            work.save()
+            return work.now
+        return work.end()
+
+    def _folded(self, target: RebuildTarget[Any, Any, Any], work: PartWork) -> Iterator[Folded]:
+        for reading in work.streams():
+            try:
+                folded = target.fold(None, reading.recorded())
+            except (StoreUnavailableError, StoppedError, RebuildRefusedError):
+                raise
+            except Exception:  # noqa: BLE001 - a projection is the user's code: it may raise anything
+                folded = None
+            reading.skip()
+            yield reading, folded
+
+    def _chunk(self, target: RebuildTarget[Any, Any, Any], work: PartWork, chunk: Sequence[Folded]) -> None:
+        streams = [reading.stream for reading, _ in chunk]
+        shown: Mapping[str, Mark] = self._shown.read(streams)
+        marks: Mapping[str, Mark] = target.read(streams)  # After the other: what is shown by then, it must have seen.
+        now = work.now
+        for reading, folded in chunk:
+            seen = max((one.version for one in (folded, shown.get(reading.stream)) if one), default=0)
+            mark = marks.get(reading.stream)
+            behind = folded is None or mark is None or mark.version < seen
+            reason = redriven(self._runner, target, reading.stream) if behind else None
+            if behind:
+                mark = target.read([reading.stream]).get(reading.stream)
+            there = shown.get(reading.stream)
+            if mark and (there.version if there else 0) < mark.version:
+                redriven(self._runner, self._shown, reading.stream, upto=mark.version)
+            if reason is None:
+                reason, counted = self._difference(target, reading.stream, mark, folded)
+                if reading.whole:
+                    add_counts(work.counts, counted)
+            now = now.found(f"{reading.stream}: {reason}") if reason else now
+            changed = {
+                "place": reading.place,
+                "streams": now.streams + 1,
+                "events": now.events + reading.events,
+                "redriven": now.redriven + behind,
+            }
+            now = now.model_copy(update=changed)
+        work.now = now
+
+    def _difference(
+        self, target: RebuildTarget[Any, Any, Any], stream: str, mark: Mark | None, folded: Mark | None
+    ) -> tuple[str | None, Counts]:
+        """Return how the stored row differs from its events, and what the events up to it add to shared counters."""
+        if mark is None:
+            return ("has no row", {}) if next(self._store.oldest_first(stream), None) else (None, {})
+        if (
+            folded is None or folded.version != mark.version
+        ):  # It has gone on since, or the source did not bring it all.
+            try:
+                folded = target.fold(None, self._upto(target, stream, mark.version))
+            except StoreUnavailableError:
+                raise
+            except Exception as failure:  # noqa: BLE001 - as above
+                return reason_of(failure), {}
+        if folded is None or target.differs(mark, folded):
+            return f"the row at version {mark.version} is not what its events make", {}
+        return None, target.counts(folded)
+
+    def _upto(self, target: RebuildTarget[Any, Any, Any], stream: str, last: int) -> Iterator[Recorded[Any]]:
+        version = 0
+        for commit in self._store.oldest_first(stream):
+            if version >= last:
+                return
+            if commit.version != version + 1:
+                raise BrokenStreamError(stream, version + 1, "is missing from the event table")
+            version = commit.last_version
+            yield from target.codec.recorded(commit)
+
+
+def disagreements(before: Counts, counted: Counts, after: Counts) -> list[str]:
+    """Compare shared counters with a recount that took place between two readings of them.
+
+    A counter that only grows lies between the two; one that may shrink is judged only where nothing has changed it.
+    """
+    found: list[str] = []
+    for row, counters in sorted(counted.items()):
+        for name, amount in sorted(counters.items()):
+            low = before.get(row, {}).get(name, 0)
+            high = after.get(row, {}).get(name, 0)
+            if not (low <= amount <= high or high < low):
+                found.append(f"counter {name} of {row}: {high} stored, {amount} by the events")
+    for row, there in sorted(before.items()):
+        missing = [name for name, amount in there.items() if amount and name not in counted.get(row, {})]
+        found += [f"counter {name} of {row}: {there[name]} stored, none by the events" for name in missing]
+    return found

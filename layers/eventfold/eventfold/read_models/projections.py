@@ -1,0 +1,173 @@
+"""Projections with one row a stream: events in, rows of a read model out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel
+
+from eventfold.core.commit import category_of, first_gap
+from eventfold.core.errors import BrokenStreamError, EventfoldError
+from eventfold.core.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from eventfold.core.events import Codec, Recorded
+    from eventfold.core.store import EventStore
+    from eventfold.read_models.tallies import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a read model as stored: JSON, at the version of the last event it has seen.
+
+    `data` is None for a tombstone. `sort` orders the read model's list; a row without it is not listed.
+    """
+
+    stream: str
+    version: int
+    data: str | None
+    sort: str | None = None
+
+
+_TAKEN = frozenset(".#@!")
+
+
+def check_read_model_name(name: str) -> None:
+    """Refuse a name that can't begin stored keys: these characters part a name from what follows it there.
+
+    Raises:
+        ValueError: it is empty or has one of them.
+    """
+    if not name or _TAKEN.intersection(name):
+        raise ValueError(f"a read model's name is not empty and has none of {' '.join(sorted(_TAKEN))}: {name!r}")
+
+
+class RowConflictError(EventfoldError):
+    """Another run wrote in between."""
+
+
+class RowStore(Protocol):
+    """The port that read models are kept behind. Rows are found by projection and stream."""
+
+    def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        """Return the rows that exist, tombstones among them, read consistently."""
+        ...
+
+    def put(self, projection: str, row: Row, *, replaces: int) -> None:
+        """Write the row if the one there is at version `replaces` (0: if none is there).
+
+        Raises:
+            RowConflictError: it is not.
+        """
+        ...
+
+    def get_active(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        """Return the rows of the active generation, as `get` does. One request; one more after a switch."""
+        ...
+
+    def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
+        """Return up to `limit` rows in order of `sort`: those that begin with `prefix`, behind `after`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Projection[R: BaseModel, E: Event]:
+    """A read model with one row a stream.
+
+    `project(row, event)` is pure and returns the row after the event; None removes it. `sort_key(stream, row)`
+    gives a row its place in the list. `name` is part of the stored keys.
+    """
+
+    name: str
+    category: str
+    codec: Codec[E]
+    row: type[R]
+    project: Callable[[R | None, Recorded[E]], R | None]
+    sort_key: Callable[[str, R], str] | None = None
+
+    def __post_init__(self) -> None:
+        check_read_model_name(self.name)
+
+    def follows(self, stream: str) -> bool:
+        """Whether a stream's events are meant for it."""
+        return category_of(stream) == self.category
+
+    def advance(self, before: Row | None, events: Iterable[Recorded[E]]) -> Row | None:
+        """Fold events onto a stored row."""
+        data = self.row.model_validate_json(before.data) if before and before.data is not None else None
+        last: Recorded[E] | None = None
+        for last in events:
+            data = data if last.retired else self.project(data, last)
+        if last is None:
+            return before
+        sort = self.sort_key(last.stream, data) if self.sort_key and data is not None else None
+        return Row(last.stream, last.version, data.model_dump_json() if data is not None else None, sort)
+
+    def catch_up(self, store: EventStore, stream: str, row: Row | None) -> Row | None:
+        """Return the row as it will be once it has seen all that the stream holds now. One request; writes nothing.
+
+        Raises:
+            BrokenStreamError: the event table lacks a commit.
+        """
+        version = row.version if row else 0
+        commits = list(store.oldest_first(stream, after=version))
+        if (gap := first_gap(version, commits)) is not None:
+            raise BrokenStreamError(stream, gap, "is missing from the event table")
+        return self.advance(row, (one for commit in commits for one in self.codec.recorded(commit)))
+
+
+class RowTarget[R: BaseModel, E: Event]:
+    """Keeps a projection's rows up to date: one conditional write for each stream in a batch.
+
+    `stored` is the name that its rows are kept under: that of a generation.
+    """
+
+    def __init__(self, projection: Projection[R, E], rows: RowStore, stored: str | None = None) -> None:
+        self.name = stored or projection.name
+        self.codec = projection.codec
+        self.follows = projection.follows
+        self._projection = projection
+        self._rows = rows
+
+    def under(self, stored: str) -> RowTarget[R, E]:
+        """See `Target.under`."""
+        return RowTarget(self._projection, self._rows, stored)
+
+    def read(self, streams: Sequence[str]) -> dict[str, Row]:
+        """See `Target.read`."""
+        return self._rows.get(self.name, streams)
+
+    def write(self, before: Row | None, events: Iterable[Recorded[E]]) -> None:
+        """See `Target.write`."""
+        if row := self.fold(before, events):
+            self.save(before, row)
+
+    def fold(self, before: Row | None, events: Iterable[Recorded[E]]) -> Row | None:
+        """See `RebuildTarget.fold`."""
+        return self._projection.advance(before, events)
+
+    def save(self, before: Row | None, folded: Row) -> None:
+        """See `RebuildTarget.save`."""
+        self._rows.put(self.name, folded, replaces=before.version if before else 0)
+
+    def differs(self, mark: Row, folded: Row) -> bool:
+        """See `RebuildTarget.differs`."""
+        return mark != folded
+
+    def counts(self, folded: Row) -> Counts:
+        """See `RebuildTarget.counts`."""
+        del folded
+        return {}
+
+    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
+        """See `VerifiedTarget.shrinking`."""
+        del events
+        return set()
+
+    def totals(self, counted: Counts) -> Counts:
+        """See `RebuildTarget.totals`."""
+        del counted
+        return {}
