@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 from pydantic_core import from_json
 
+from app.callers import caller_of
 from app.problems import RequestError, answer
 from app.telemetry import logger
 from eventfold import Request
@@ -30,7 +31,6 @@ __all__ = [
     "Response",
     "UserId",
     "Versioned",
-    "actor_of",
     "etag",
     "json_response",
     "request_of",
@@ -56,6 +56,10 @@ IfMatch = Annotated[
     Header(alias="If-Match", description='The ETag that the user must still have, as `"3"`, or `*` for any.'),
 ]
 
+_NOBODYS_KEY = (
+    "An Idempotency-Key is one caller's, and this caller can't be told from others: "
+    "the token has neither a subject (sub) nor a client (client_id). Send the request without a key."
+)
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -94,26 +98,15 @@ def request_of(event: APIGatewayProxyEventV2, key: str | None = None, if_match: 
     """Return what comes with a command: key, expected version, and the metadata stored with its events.
 
     Raises:
-        RequestError: `If-Match` is not an ETag of ours.
+        RequestError: `If-Match` is not an ETag of ours, or a key came from a caller that can't be told from others.
     """
+    caller = caller_of(event.raw_event["requestContext"].get("authorizer"))
+    if key is not None and caller.keys is None:
+        raise RequestError(HTTPStatus.BAD_REQUEST, _NOBODYS_KEY)
     meta = {"correlation_id": logger.get_correlation_id() or event.request_context.request_id}
-    actor = actor_of(event)
-    if actor:
-        meta["actor"] = actor
-    return Request(key=key, caller=_caller_of(actor), expected_version=_expected_version(if_match), meta=meta)
-
-
-def _caller_of(actor: str | None) -> str:
-    """Return whose idempotency keys are whose: a role's, whatever session of it asks."""
-    role = re.match(r"arn:[^:]+:sts::\d+:assumed-role/[^/]+", actor or "")
-    return role[0] if role else actor or ""
-
-
-def actor_of(event: APIGatewayProxyEventV2) -> str | None:
-    """Return who asks: the token's subject or the IAM principal; None on an open route."""
-    authorizer = event.raw_event["requestContext"].get("authorizer") or {}
-    claims = (authorizer.get("jwt") or {}).get("claims") or {}
-    return claims.get("sub") or (authorizer.get("iam") or {}).get("userArn")
+    if caller.actor:
+        meta["actor"] = caller.actor
+    return Request(key=key, caller=caller.keys or "", expected_version=_expected_version(if_match), meta=meta)
 
 
 class Versioned(BaseModel, frozen=True):
