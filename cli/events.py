@@ -73,7 +73,14 @@ def _tail() -> StreamTail:
 def _events(commit: Commit) -> Iterator[dict[str, Any]]:
     for version, event in enumerate(commit.events, start=commit.version):
         actor, at = commit.meta.get("actor"), commit.at.isoformat()
-        yield {"stream": commit.stream, "version": version, "at": at, **event, "actor": actor, "commit": commit.id}
+        yield {
+            "stream": commit.stream,
+            "version": version,
+            "at": at,
+            **event,
+            "actor": actor,
+            "commit": commit.public_id,
+        }
 
 
 def _show(one: dict[str, Any], commit: Commit, *, as_json: bool) -> None:

@@ -152,7 +152,7 @@ def _stored_events(stream: str, after: int) -> Iterator[dict[str, Any]]:
         actor, at = commit.meta.get("actor"), commit.at.isoformat()
         for version, event in enumerate(commit.events, start=commit.version):
             if version > after:
-                yield {"version": version, "at": at, **event, "actor": actor, "commit": commit.id}
+                yield {"version": version, "at": at, **event, "actor": actor, "commit": commit.public_id}
 
 
 def _start(stream: str, after: int) -> int:

@@ -17,7 +17,7 @@ from app.http import (
     request_of,
     versioned,
 )
-from app.telemetry import counted, logger, metrics
+from app.telemetry import counted, invocation
 from app.users.rules import CreateUser, DeleteUser, UpdateUser, UserCommand
 from app.wiring import users
 from eventfold import Outcome, Request
@@ -62,8 +62,7 @@ def run(id_: str, command: UserCommand, request: Request) -> Outcome:
         return count(users().handle(id_, command, request))
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(clear_state=True)
+@invocation
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request from API Gateway (HTTP API, payload format 2.0)."""
     return api.resolve(event, context)

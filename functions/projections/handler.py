@@ -5,15 +5,14 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from app.telemetry import log_failure, log_parked, log_projected, logger, metrics
+from app.telemetry import invocation, log_failure, log_parked, log_projected, logger
 from app.wiring import generations, runner, targets
 from eventfold.dynamodb.streams import PartialBatchResponse, StreamBatch, read_batch
 from eventfold.read_models.generations import LiveTarget, lowest
 from eventfold.read_models.projector import Limits, Target
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(clear_state=True)
+@invocation
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> PartialBatchResponse:
     """Project one batch of a DynamoDB stream. What can't be projected is parked, and the rest flows on.
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 from app.history import AuditTrail, PastUser
 from app.http import Api, UserId, etag, json_response
 from app.problems import RequestError
-from app.telemetry import logger
+from app.telemetry import invocation
 from app.users.directory import Page, User
 from app.users.stats import Stats
 from app.wiring import directory, history, stats
@@ -78,7 +78,7 @@ def get_stats(
     return stats().get(first, last)
 
 
-@logger.inject_lambda_context(clear_state=True)
+@invocation
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request from API Gateway (HTTP API, payload format 2.0)."""
     return api.resolve(event, context)

@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from app.rebuilds import begin, rebuild_of, work
-from app.telemetry import logger
+from app.telemetry import invocation, logger
 from eventfold.operations.rebuild.steps import Rebuild
 from eventfold.read_models.generations import Generation
 
@@ -16,7 +16,7 @@ LEFT_MILLISECONDS = 60_000
 """What is left of an invocation when it stops, and its checkpoint is kept."""
 
 
-@logger.inject_lambda_context(clear_state=True)
+@invocation
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Make one step; `execution` is who runs the rebuild."""
     rebuild = rebuild_of(event["projection"], event["execution"], hold_seconds=HOLD_SECONDS)

@@ -6,11 +6,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from app.redrive import Redriven, parked_streams, redrive
-from app.telemetry import logger, metrics
+from app.telemetry import invocation, metrics
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(clear_state=True)
+@invocation
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Redrive all that is parked, or `projection`, or `stream`, where the event names them."""
     try:

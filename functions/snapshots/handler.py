@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from app.telemetry import log_failure, logger
+from app.telemetry import invocation, log_failure, logger
 from app.wiring import DECIDERS, event_store
 from eventfold import take_snapshot
 from eventfold.core.commit import category_of
@@ -31,7 +31,7 @@ def snapshot(record: DynamoDBRecord) -> None:
         logger.info("snapshot taken", extra=keys | {"correlation_id": commit.meta.get("correlation_id")})
 
 
-@logger.inject_lambda_context(clear_state=True)
+@invocation
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Work on one batch of a DynamoDB stream; what fails is reported."""
     return process_partial_response(event=event, record_handler=snapshot, processor=processor, context=context)

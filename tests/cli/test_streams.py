@@ -61,6 +61,7 @@ def test_stream_show(ada: Application, run: Callable[..., Ended]) -> None:
         (3, "UserUpdated", None),
     ]
     assert found[0]["data"]["name"] == "Ada"
+    assert [one["commit"] for one in found] == [commit.public_id for commit in ada.commits("1")]
     said = run(*AWS, "stream", "show", "user-1", "--after", "1", "--limit", "1").out
     assert said.splitlines()[0].split() == ["2", "2026-01-01", "00:00:02.000", "UserUpdated", "v1", "by", "root"]
     assert run(*AWS, "stream", "show", "user-9").err == "✗ There is no stream 'user-9'.\n"
@@ -256,7 +257,7 @@ def test_an_import_that_can_not_go_on_says_where(ada: Application, run: Callable
     lines = (tmp_path / "events.ndjson").read_bytes().splitlines(keepends=True)
     (tmp_path / "bad.ndjson").write_bytes(b"".join([*lines[:3], b"{\n"]))
     ended = run(*AWS, "import", "bad.ndjson")
-    assert (ended.code, ended.err) == (2, "✗ Line 4 is not a commit; what is wrong: json_invalid\n")
+    assert (ended.code, ended.err) == (2, "✗ Line 4 is not a commit: the whole: json_invalid\n")
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"".join(lines))[:-9])
     assert "is cut off or damaged" in run(*AWS, "import", "cut.gz").err
     (tmp_path / "no.gz").write_bytes(b"".join(lines))

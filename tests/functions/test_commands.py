@@ -65,7 +65,9 @@ def test_a_commit_remembers_the_correlation_id_of_its_request(app: Application) 
     assert app.commits()[0].meta == {"correlation_id": "from-the-caller"}
 
 
-@pytest.mark.parametrize("sent", [None, "", "a b", "x" * 129, "a\nb", "\ud800", "ä"])
+@pytest.mark.parametrize(
+    "sent", [None, "", "a b", "x" * 129, "a\nb", "\ud800", "ä", "ada@example.com", '{"name":"Ada"}']
+)
 def test_without_a_proper_correlation_id_the_request_id_is_taken(app: Application, sent: str | None) -> None:
     headers = {} if sent is None else {"X-Correlation-Id": sent}
     answer = app.request("POST", "/users", {"name": "Ada"}, headers=headers)

@@ -22,6 +22,8 @@ from tests.conftest import EVENTS_TABLE
 from tests.support import stream_event
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from eventfold.core.stored import StoredEvent
     from tests.functions.application import Application
 
@@ -172,11 +174,14 @@ def test_an_unknown_event_parks_its_stream_and_says_where_it_is(app: Application
 
 def test_data_that_does_not_fit_parks_its_stream_and_is_quoted_nowhere(app: Application) -> None:
     (commit,) = app.append("1", UserCreated(name="A"))
-    wrong = replace(commit, events=({"type": "UserCreated", "v": 2, "data": {"name": ["Ada Lovelace"]}},))
+    data: dict[str, JsonValue] = {"name": ["Ada Lovelace"], "Lovelace": 1}
+    wrong = replace(commit, events=({"type": "UserCreated", "v": 2, "data": data},))
     app.overwrite(wrong)
     assert app.project([wrong]) == NOTHING_FAILED
     assert [one.projection for one in app.parked()] == BOTH
-    assert all("UserCreated version 2 does not fit its model at: name" in one.reason for one in app.parked())
+    reason = "UserCreated version 2 does not fit its model at *: extra_forbidden, name: string_type"
+    assert all(reason in one.reason for one in app.parked())
+    assert {line["reason"] for line in app.lines("parked")} == {reason}
     assert "Lovelace" not in app.printed() + str(app.parked())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 import uuid
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from app import wiring
 from app.settings import settings
+from app.telemetry import InvocationFailedError
 from app.users.rules import UserCreated
 from eventfold.core.errors import EventfoldError, ItemTooLargeError, TooManyConflictsError
 from functions.commands.handler import ID_NAMESPACE
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
+from tests.support import stream_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -253,6 +256,27 @@ def test_a_missing_setting_is_500_and_no_secret(app: Application, monkeypatch: p
     settings.cache_clear()
     check_problem(app.request("POST", "/users", ADA), 500)
     assert app.lines("unhandled error")[0]["error"] == "ValidationError"
+
+
+@pytest.mark.parametrize(
+    ("function", "part"), [("projections", "row_store"), ("redrive", "parked_store"), ("rebuild", "rebuild_store")]
+)
+def test_what_lambda_itself_logs_of_a_failure_quotes_nothing(
+    app: Application, monkeypatch: pytest.MonkeyPatch, function: str, part: str
+) -> None:
+    def quoting(*_: object, **__: object) -> None:
+        raise ValueError("Ada Lovelace")
+
+    commits = app.append("1", UserCreated(name="Ada Lovelace"))
+    for method in ("get", "listed", "read"):
+        monkeypatch.setattr(getattr(wiring, part)(), method, quoting, raising=False)
+    about = {"projection": "directory", "execution": "me", "step": "begin", "source": "table", "segments": 1}
+    with pytest.raises(InvocationFailedError) as raised:
+        app.call(function, stream_event(commits) if function == "projections" else about)
+    # As the runtime does: the type, the message and the traceback of what was raised.
+    assert "Lovelace" not in "".join(traceback.format_exception(raised.value))
+    assert app.lines("invocation failed")[0]["error"] == "ValueError"
+    assert not PERSONAL.search(app.printed())
 
 
 def test_no_name_and_no_email_is_in_any_log_line_of_a_users_life(app: Application) -> None:

@@ -84,5 +84,5 @@ def test_a_worker_returns_before_its_time_is_over(app: Application, step: Step) 
     app.project(app.append("1", UserCreated(name="A")))
     step("begin")
     event = {"step": "work", "projection": "directory", "execution": "me", "phase": "fill", "part": 0, "rate": None}
-    assert handler.lambda_handler(event, NearlyOver())["done"] is False  # type: ignore[arg-type] # a part of it
+    assert handler.lambda_handler(event, NearlyOver())["done"] is False
     assert step("work", phase="fill", part=0)["done"] is True

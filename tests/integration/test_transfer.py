@@ -152,20 +152,23 @@ def test_the_time_of_a_commit_is_part_of_it(store: VerifiableStore) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"stream": "counter-1", "sec', "Line 3 is not a commit; what is wrong: json_invalid"),
-        (b"\xff\xfe\n", "Line 3 is not a commit; what is wrong: json_invalid"),
-        (b"{}\n", "Line 3 is not a commit; what is wrong: at, events, id, stream, version"),
-        (b"[]\n", "Line 3 is not a commit; what is wrong: model_type"),
+        (b'{"stream": "counter-1", "sec', "Line 3 is not a commit: the whole: json_invalid"),
+        (b"\xff\xfe\n", "Line 3 is not a commit: the whole: json_invalid"),
+        (
+            b"{}\n",
+            "Line 3 is not a commit: at: missing, events: missing, id: missing, stream: missing, version: missing",
+        ),
+        (b"[]\n", "Line 3 is not a commit: the whole: model_type"),
         (
             to_line(commit("1", 2)).replace(b'"version":2', b'"version":0'),
-            "Line 3 is not a commit; what is wrong: version",
+            "Line 3 is not a commit: version: greater_than",
         ),
         (
             to_line(commit("1", 2)).replace(b'"v":1', b'"w":1'),
-            "Line 3 is not a commit; what is wrong: events.0.v, events.0.w",
+            "Line 3 is not a commit: events.0.*: extra_forbidden, events.0.v: missing",
         ),
-        (to_line(commit("1", 2)).replace(b'"digest"', b'"secret"'), "Line 3 is not a commit; what is wrong: secret"),
-        (to_line(commit("1", 2)).replace(b"00Z", b"00"), "Line 3 is not a commit; what is wrong: at"),
+        (to_line(commit("1", 2)).replace(b'"digest"', b'"secret"'), "Line 3 is not a commit: *: extra_forbidden"),
+        (to_line(commit("1", 2)).replace(b"00Z", b"00"), "Line 3 is not a commit: at: timezone_aware"),
         (
             to_line(commit("1", 2, at=AT + timedelta(microseconds=1))),
             "Line 3 is not a commit: its time has more than milliseconds",

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from eventfold import Codec, Commit, Event, Snapshot
 from eventfold.core.errors import BrokenStreamError, UnknownEventError, UnstableEventError
+from eventfold.core.validation import fields_at_fault
 from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot, read_whole, snapshot_to_item
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ class Paid(Event, name="Paid", version=3):
 
 class Vague(Event, name="Vague", version=1):
     value: Decimal | str
+
+
+class Address(BaseModel, frozen=True, extra="forbid"):
+    city: str
+
+
+class Scored(Event, name="Scored", version=1):
+    scores: dict[str, int]
+    addresses: dict[str, list[Address]]
 
 
 money = st.builds(Money, amount=st.decimals(allow_nan=False, allow_infinity=False), currency=st.text())
@@ -159,16 +169,58 @@ def test_two_classes_with_one_stored_name_are_refused() -> None:
     [
         ({"type": "Gone", "v": 1, "data": {}}, "no event 'Gone' version 1"),
         ({"type": "Vague", "v": 9, "data": {"value": "a"}}, "no event 'Vague' version 9"),
-        ({"type": "Vague", "v": 1, "data": {"valeu": "secret"}}, "value, valeu"),
+        ({"type": "Vague", "v": 1, "data": {"secret": "secret"}}, "at *: extra_forbidden, value: missing"),
+        (
+            {"type": "Scored", "v": 1, "data": {"scores": {"secret": 1, "scores": "x"}, "addresses": {}}},
+            "at scores.scores: int_parsing",
+        ),
+        ({"type": "Scored", "v": 1, "data": {"scores": {"secret": "x"}, "addresses": {}}}, "at scores.*: int_parsing"),
+        (
+            {"type": "Scored", "v": 1, "data": {"scores": {}, "addresses": {"secret": [{"city": 1, "secret": 2}]}}},
+            "at addresses.*.0.*: extra_forbidden, addresses.*.0.city: string_type",
+        ),
+        (
+            {
+                "type": "Scored",
+                "v": 1,
+                "data": {"scores": dict.fromkeys(map(str, range(999)), "secret"), "addresses": {}},
+            },
+            "at scores.*: int_parsing",
+        ),
     ],
 )
 def test_an_unknown_event_names_its_stream_and_version_and_not_its_data(stored: StoredEvent, reason: str) -> None:
     with pytest.raises(UnknownEventError) as caught:
-        Codec(Vague).decode(stored, stream="thing-7", version=42)
+        Codec(Vague, Scored).decode(stored, stream="thing-7", version=42)
     assert (caught.value.stream, caught.value.version) == ("thing-7", 42)
     assert "stream 'thing-7', version 42" in str(caught.value)
     assert reason in str(caught.value)
+    assert len(str(caught.value)) < 200
     assert "secret" not in str(caught.value)
+
+
+def test_where_a_type_has_no_json_schema_its_models_own_fields_are_named() -> None:
+    class Odd:
+        pass
+
+    class Model(BaseModel, arbitrary_types_allowed=True):
+        odd: Odd
+        name: str
+
+    with pytest.raises(ValidationError) as caught:
+        Model.model_validate({"odd": "secret", "secret": 1})
+    assert fields_at_fault(caught.value, Model) == "name: missing, odd: is_instance_of"
+
+
+def test_a_commits_public_id_is_its_own_and_nothing_of_its_key() -> None:
+    stored = (Codec(Vague).encode(Vague(value="a")),)
+    keyed, again = (Commit("thing-7", 42, stored, id_, AT) for id_ in ("ada@example.com", "other"))
+    others = [
+        Commit("thing-7", 43, stored, "ada@example.com", AT),
+        Commit("thing-74", 2, stored, "ada@example.com", AT),
+    ]
+    assert keyed.public_id == again.public_id == read_whole(commit_to_item(keyed)).public_id  # type: ignore[union-attr] # a commit
+    assert len({keyed.public_id, *(one.public_id for one in others)}) == 3
 
 
 @pytest.mark.parametrize(

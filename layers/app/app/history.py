@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class AuditEntry(BaseModel, frozen=True):
-    """One event: what, when, by which commit, by whom."""
+    """One event: what, when, by which commit, by whom. Events of one commit have the same `commit_id`."""
 
     version: int
     type: str
@@ -90,6 +90,6 @@ def _entry(recorded: Recorded[UserEvent]) -> AuditEntry:
         type=recorded.event.event_name,
         data=recorded.event.model_dump(mode="json", exclude_none=True),
         at=recorded.at,
-        commit_id=recorded.commit_id,
+        commit_id=recorded.commit.public_id,
         actor=recorded.meta.get("actor"),
     )

@@ -60,7 +60,8 @@ _NOBODYS_KEY = (
     "An Idempotency-Key is one caller's, and this caller can't be told from others: "
     "the token has neither a subject (sub) nor a client (client_id). Send the request without a key."
 )
-_CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/=+;-]{1,128}")
+"""What ids are made of (UUIDs, `traceparent`, X-Ray's): it goes into logs, where an e-mail address has no place."""
 
 
 class Api(APIGatewayHttpResolver):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.telemetry import log_parked
 from app.wiring import generations, parked_store, runner, targets
+from eventfold.core.errors import EventfoldError
 from eventfold.read_models.generations import LiveTarget, lowest
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ FORGET_AFTER = timedelta(hours=1)
 """How long what is parked under an unknown name is kept: a deploy may just be bringing that projection."""
 
 
-class UnknownProjectionError(LookupError):
+class UnknownProjectionError(EventfoldError):
     """There is no projection of this name; the message names those that there are."""
 
 

@@ -9,15 +9,18 @@ import traceback
 import warnings
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from eventfold.core.errors import TooManyConflictsError, UnreadableStreamError
+from eventfold.core.errors import EventfoldError, TooManyConflictsError, UnreadableStreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from eventfold import Commit, Outcome
     from eventfold.read_models.projector import BatchResult
@@ -26,6 +29,33 @@ logger = Logger()
 metrics = Metrics()
 # A request that is refused counts nothing, and that is as it should be.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
+
+
+class InvocationFailedError(Exception):
+    """An invocation ended in an error whose own words may quote data. The log says of which type and where."""
+
+
+def invocation[R](handler: Callable[[dict[str, Any], LambdaContext], R]) -> Callable[[dict[str, Any], Any], R]:
+    """Make a function a Lambda handler: its log lines say which invocation they belong to, its metrics are published.
+
+    What it raises, Lambda writes into the log, and Step Functions into its history. The library's errors quote nothing
+    that is stored; any other is raised as `InvocationFailedError`.
+    """
+
+    @wraps(handler)
+    def guarded(event: dict[str, Any], context: LambdaContext) -> R:
+        try:
+            return handler(event, context)
+        except EventfoldError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it gets another name
+            log_failure("invocation failed", error)
+            raise InvocationFailedError(type(error).__name__) from None
+
+    decorated: Callable[[dict[str, Any], Any], R] = metrics.log_metrics(
+        logger.inject_lambda_context(clear_state=True)(guarded)
+    )
+    return decorated
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,6 +99,11 @@ class Commit:
     def unread(self) -> str | bytes | None:
         """The events' JSON, if it was read from a store and nobody has asked for the events yet."""
         return None
+
+    @property
+    def public_id(self) -> str:
+        """An id to show: the same wherever it is shown, and with nothing of a caller's key in it, which `id` may be."""
+        return hashlib.sha256(f"{self.stream}\n{self.version}".encode()).hexdigest()[:16]
 
     @property
     def last_version(self) -> int:

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from eventfold.core.errors import UnknownEventError, UnstableEventError
 from eventfold.core.upcasting import UpcasterChain
+from eventfold.core.validation import fields_at_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,7 @@ class Recorded[E: Event]:
 
     @property
     def commit_id(self) -> str:
-        """The id of its commit."""
+        """The id of its commit: where the command had one, the caller's idempotency key. See `Commit.public_id`."""
         return self.commit.id
 
     @property
@@ -153,15 +154,15 @@ class Codec[E: Event]:
         ]
 
     def _typed(self, stored: StoredEvent, stream: str, version: int) -> E:
-        read = self._read.get((stored["type"], stored["v"]))
+        key = (stored["type"], stored["v"])
+        read = self._read.get(key)
         if read is None:
-            raise UnknownEventError(stream, version, f"no event {stored['type']!r} version {stored['v']} is registered")
+            raise UnknownEventError(stream, version, f"no event {key[0]!r} version {key[1]} is registered")
         try:
             return read(stored["data"])
         except ValidationError as error:
-            # The message of a ValidationError quotes the data, which may be personal: name the fields alone.
-            fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
-            reason = f"{stored['type']} version {stored['v']} does not fit its model at: {fields}"
+            fields = fields_at_fault(error, self.types[key])
+            reason = f"{key[0]} version {key[1]} does not fit its model at {fields}"
             raise UnknownEventError(stream, version, reason) from None
 
 

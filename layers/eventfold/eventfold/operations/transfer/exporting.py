@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, Posit
 from eventfold.core.commit import Commit
 from eventfold.core.errors import BrokenStreamError, TransferError
 from eventfold.core.stored import StoredEvent  # noqa: TC001 - pydantic reads the annotation at run time
+from eventfold.core.validation import fields_at_fault
 from eventfold.operations.reading import SteadyPages, TableSource
 from eventfold.operations.scanning import Unreadable, by_stream, lies_between, whole
 
@@ -132,9 +133,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Commit]]:
         try:
             yield number, Line.model_validate_json(line).commit()
         except ValidationError as error:
-            # Its message quotes the line, which may be personal: name the fields alone.
-            fields = {".".join(map(str, one["loc"])) or one["type"] for one in error.errors(include_input=False)}
-            raise TransferError(f"Line {number} is not a commit; what is wrong: {', '.join(sorted(fields))}") from None
+            raise TransferError(f"Line {number} is not a commit: {fields_at_fault(error, Line)}") from None
         except TransferError as error:
             raise TransferError(f"Line {number} is not a commit: {error}") from None
 
