@@ -17,11 +17,11 @@ from cli.rebuilds import Plan, pause, run_phase
 from cli.states import MAP_WORKERS, execute
 from cli.target import STATE_MACHINE, connect
 from eventfold.operations.rebuild.filling import summed
-from eventfold.read_models.generations import Control, stored_name
+from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
     from eventfold.operations.rebuild.steps import Rebuild
-    from eventfold.read_models.generations import Generation
+    from eventfold.read_models.generations import Control, Generation
 
 projections = typer.Typer(no_args_is_help=True, help="Read models, and their generations.")
 console = Console(soft_wrap=True, highlight=False, emoji=False)
@@ -177,7 +177,7 @@ def drop(
     if as_json:
         typer.echo(json.dumps({"projection": name, "generation": generation, "deleted": deleted}))
     else:
-        console.print(f"{stored_name(name, generation)} is gone: {deleted:,} rows deleted.")
+        console.print(f"{GenerationName(name, generation)} is gone: {deleted:,} rows deleted.")
 
 
 def _switch(run: Rebuild, number: int, *, at_once: bool, as_json: bool) -> None:

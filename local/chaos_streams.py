@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from app.users.rules import UserEvent
     from eventfold import Recorded
-    from eventfold.read_models.projector import BatchResult, Target
+    from eventfold.read_models.projector import BatchResult
+    from eventfold.read_models.target import AnyTarget
     from eventfold.testing.shards import Record
     from eventfold.testing.turns import Turns
 
@@ -91,7 +92,7 @@ class Functions:
         telemetry.logger.setLevel(logging.CRITICAL)
         directory = replace(DIRECTORY, project=self._project)
         stats = replace(STATS, count=self._count)
-        self.targets: tuple[Target[Any, Any], ...] = (
+        self.targets: tuple[AnyTarget, ...] = (
             RowTarget(directory, wiring.row_store()),
             TallyTarget(stats, wiring.tally_store()),
         )

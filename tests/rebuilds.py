@@ -18,9 +18,9 @@ from eventfold.read_models.tallies import Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added, Closed
 
 if TYPE_CHECKING:
-    from eventfold.operations.rebuild.filling import RebuildTarget
     from eventfold.operations.rebuild.progress import Phase
     from eventfold.read_models.generations import Generation
+    from eventfold.read_models.target import AnyTarget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 AT_ONCE = Timing(0, 0, 0)
@@ -38,7 +38,7 @@ class World:
         self.parked = MemoryParkedStore()
         self.runner = ProjectionRunner(self.store, self.parked)
         rows = RowTarget(TOTALS, self.rows)
-        self.target: RebuildTarget[Any, Any, Any] = rows if kind == "rows" else TallyTarget(ADDED, self.tallies)
+        self.target: AnyTarget = rows if kind == "rows" else TallyTarget(ADDED, self.tallies)
         self.source = TableSource(self.store, 3)
 
     def append(self, id_: str, *events: Added | Closed, fed: bool = True) -> Commit:

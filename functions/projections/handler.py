@@ -9,7 +9,8 @@ from app.telemetry import invocation, log_failure, log_parked, log_projected, lo
 from app.wiring import generations, runner, targets
 from eventfold.dynamodb.streams import PartialBatchResponse, StreamBatch, read_batch
 from eventfold.read_models.generations import LiveTarget, lowest
-from eventfold.read_models.projector import Limits, Target
+from eventfold.read_models.projector import Limits
+from eventfold.read_models.target import AnyTarget
 
 
 @invocation
@@ -53,9 +54,7 @@ def feed(read_model: Sequence[LiveTarget], batch: StreamBatch) -> list[Exception
     return failures
 
 
-def project(
-    target: Target[Any, Any], batch: StreamBatch, upto: Limits | None = None, *, measured: bool = False
-) -> Limits:
+def project(target: AnyTarget, batch: StreamBatch, upto: Limits | None = None, *, measured: bool = False) -> Limits:
     """Bring one generation of a read model up to date with a batch; return the versions that its streams are at.
 
     The active one's lag is measured, and it goes no further than the others have.

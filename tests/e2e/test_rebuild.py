@@ -12,7 +12,7 @@ import pytest
 
 from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
-from eventfold.read_models.generations import stored_name
+from eventfold.read_models.target import GenerationName
 from local.stack import STACK
 from local.toolchain import REGION
 from tests.e2e.test_cli import PROGRAM
@@ -58,7 +58,7 @@ def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deploye
     rows = DynamoDBRowStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
     streams = [f"user-{id_}" for id_ in ids]
     control = controls.read(["directory"])["directory"]
-    first, *others = [rows.get(stored_name("directory", one.number), streams) for one in control.live]
+    first, *others = [rows.get(str(GenerationName("directory", one.number)), streams) for one in control.live]
     assert len(first) == len(ids)
     assert others == [first] * len(others)
 

@@ -15,6 +15,7 @@ from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
 from eventfold.read_models.projections import Row, RowTarget
 from eventfold.read_models.tallies import Tally, TallyTarget
+from eventfold.read_models.target import AnyTarget
 from eventfold.testing.checker import (
     Attempt,
     Ledger,
@@ -138,12 +139,17 @@ def test_a_ledger_notes_what_a_writer_was_told() -> None:
     assert list(store.oldest_first("counter-1")) == [commit(1)]
 
 
+def feed(target: AnyTarget, *commits: Commit) -> None:
+    """Write what a new stream's commits make."""
+    target.save(None, target.fold(None, [recorded for one in commits for recorded in COUNTER.codec.recorded(one)]))
+
+
 @pytest.fixture
 def rows() -> MemoryRowStore:
     rows = MemoryRowStore()
     target = RowTarget(TOTALS, rows)
     for stream in ("counter-1", "counter-2"):
-        target.write(None, [r for one in ALL if one.stream == stream for r in COUNTER.codec.recorded(one)])
+        feed(target, *(one for one in ALL if one.stream == stream))
     return rows
 
 
@@ -172,8 +178,8 @@ def test_a_row_that_is_missing_behind_different_or_too_many_is_found(rows: Memor
 def test_a_counter_that_is_not_the_recount_is_found() -> None:
     tallies = MemoryTallyStore()
     target = TallyTarget(TALLY, tallies)
-    target.write(None, [r for one in ALL[:3] for r in COUNTER.codec.recorded(one)])
-    target.write(None, COUNTER.codec.recorded(ALL[3]))
+    feed(target, *ALL[:3])
+    feed(target, ALL[3])
     counted = tallies.totals("adds", ["total"])
     assert check_tally(TALLY, ALL, counted) == []
     for wrong in ({"total": {"adds": 5}}, {"total": {"adds": 3}}, {}, counted | {"more": {"adds": 1}}):

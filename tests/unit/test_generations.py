@@ -8,9 +8,10 @@ import pytest
 
 from eventfold.core.errors import RebuildRefusedError
 from eventfold.memory import MemoryControlStore, MemoryRowStore
-from eventfold.read_models.generations import ActiveReader, Control, Generations, control_key, stored_name
+from eventfold.read_models.generations import ActiveReader, Control, Generations, control_key
 from eventfold.read_models.projections import Projection, RowTarget
 from eventfold.read_models.tallies import Tally
+from eventfold.read_models.target import GenerationName
 from tests.domain import COUNTER, TOTALS, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,7 +85,22 @@ def test_a_name_that_would_be_taken_for_another_key_is_refused(name: str) -> Non
 def test_no_row_and_no_generation_has_a_control_item_s_key() -> None:
     assert control_key("totals") == "totals!"
     assert not {"#", "@"} & set(control_key("totals"))
-    assert [stored_name("totals", number) for number in (1, 2, 10)] == ["totals", "totals.2", "totals.10"]
+
+
+def test_a_generation_s_name_is_read_back_from_what_it_is_stored_under() -> None:
+    names = {
+        GenerationName("totals", number): stored
+        for number, stored in ((1, "totals"), (2, "totals.2"), (30, "totals.30"))
+    }
+    assert [str(name) for name in names] == list(names.values())
+    assert [GenerationName.parse(stored) for stored in names.values()] == list(names)
+
+
+@pytest.mark.parametrize(
+    "slip", ["totals.1", "totals.0", "totals.02", "totals.x", "totals.2.3", ".2", "totals.", "totals.²"]
+)
+def test_what_is_no_stored_name_is_taken_for_an_unknown_read_model(slip: str) -> None:
+    assert GenerationName.parse(slip) == GenerationName(slip)
 
 
 def test_control_items_are_read_once_for_as_long_as_they_are_kept() -> None:

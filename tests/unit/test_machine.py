@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,8 +15,9 @@ from eventfold.core.errors import VersionConflictError, VersionOutOfLineError
 from eventfold.core.store import end_of
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
 from eventfold.read_models.projections import Projection, Row, RowTarget
-from eventfold.read_models.projector import ProjectionRunner, Target
+from eventfold.read_models.projector import ProjectionRunner
 from eventfold.read_models.tallies import Tally, TallyTarget
+from eventfold.read_models.target import AnyTarget
 from eventfold.testing.checker import Ledger, check_rows, check_snapshots, check_streams, check_tally
 from tests.domain import COUNTER, Added, Closed, Total, project
 
@@ -42,7 +42,7 @@ class Machine(RuleBasedStateMachine):
         self.poisonous = True
         self.projection = Projection("totals", "counter", COUNTER.codec, Total, self.project)
         self.tally = Tally("adds", "counter", COUNTER.codec, self.count)
-        self.targets: tuple[Target[Any, Any], ...] = (
+        self.targets: tuple[AnyTarget, ...] = (
             RowTarget(self.projection, self.rows),
             TallyTarget(self.tally, self.tallies),
         )

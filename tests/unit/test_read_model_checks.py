@@ -16,7 +16,7 @@ from tests.domain import COUNTER, TOTALS, Added, Closed
 
 if TYPE_CHECKING:
     from eventfold.operations.verify.finding import Finding
-    from eventfold.operations.verify.read_models import VerifiedTarget
+    from eventfold.read_models.target import AnyTarget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 OPEN: Tally[Any] = Tally(
@@ -24,7 +24,7 @@ OPEN: Tally[Any] = Tally(
 )
 
 
-def fold(target: VerifiedTarget[Any, Any, Any], store: MemoryEventStore, id_: str, *events: Added | Closed) -> Fold:
+def fold(target: AnyTarget, store: MemoryEventStore, id_: str, *events: Added | Closed) -> Fold:
     """Append a stream of one commit, and fold it."""
     stored = tuple(COUNTER.codec.encode(event) for event in events)
     commit = Commit(f"counter-{id_}", 1, stored, id_, AT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.redrive import check_projection
 from app.settings import settings
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from eventfold.operations.reading import Source
-    from eventfold.operations.rebuild.filling import RebuildTarget
     from eventfold.operations.rebuild.progress import Phase, Progress
     from eventfold.read_models.generations import Generation
 
@@ -33,8 +32,7 @@ def rebuild_of(name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> 
     """
     check_projection(name)
     (target,) = [one for one in targets() if one.name == name]
-    rebuilt: RebuildTarget[Any, Any, Any] = target  # type: ignore[assignment] # rows and tallies both are
-    return Rebuild(rebuilt, runner(), parked_store(), rebuild_store(), owner, hold_seconds=hold_seconds)
+    return Rebuild(target, runner(), parked_store(), rebuild_store(), owner, hold_seconds=hold_seconds)
 
 
 def source_of(name: str, parts: int) -> Source:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.telemetry import log_parked
 from app.wiring import generations, parked_store, runner, targets
 from eventfold.core.errors import EventfoldError
 from eventfold.read_models.generations import LiveTarget, lowest
+from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from eventfold.read_models.parking import Parked
-    from eventfold.read_models.projector import BatchResult, Target
+    from eventfold.read_models.projector import BatchResult
+    from eventfold.read_models.target import AnyTarget
 
 FORGET_AFTER = timedelta(hours=1)
 """How long what is parked under an unknown name is kept: a deploy may just be bringing that projection."""
@@ -40,7 +42,7 @@ def check_projection(name: str | None) -> None:
         UnknownProjectionError: no projection has it.
     """
     names = sorted(target.name for target in targets())
-    if name is not None and name.partition(".")[0] not in names:
+    if name is not None and GenerationName.parse(name).read_model not in names:
         raise UnknownProjectionError(f"There is no projection {name!r}; there are: {', '.join(names)}.")
 
 
@@ -49,7 +51,8 @@ def parked_streams(projection: str | None = None) -> list[Parked]:
 
     What nobody feeds is left out, unless it is a projection that the code no longer has and that is asked for by name.
     """
-    if projection is not None and projection.partition(".")[0] not in {target.name for target in targets()}:
+    known = {target.name for target in targets()}
+    if projection is not None and GenerationName.parse(projection).read_model not in known:
         return list(parked_store().listed(projection))
     found = list(parked_store().listed())  # Before the generations are read: whatever is parked by now, they name.
     names = {target.name for target in _live(projection)}
@@ -81,7 +84,7 @@ def redrive(
                 if found.projection == one.target.name and stream in (None, found.stream)
             ]
             for one in read_model
-            if projection in (None, one.target.name, one.target.name.partition(".")[0])
+            if projection in (None, one.target.name, one.target.generation.read_model)
         }
         done = _sum(done, _redrive(read_model, streams, report))
     if projection is stream is None:
@@ -111,16 +114,16 @@ def _sum(one: Redriven, other: Redriven) -> Redriven:
     return Redriven(one.redriven + other.redriven, one.parked + other.parked)
 
 
-def _live(projection: str | None) -> list[Target[Any, Any]]:
+def _live(projection: str | None) -> list[AnyTarget]:
     """Return every generation that is fed, of one projection or stored name, or of all; read, not remembered."""
     found = [one.target for read_model in generations().live(targets(), max_age=0) for one in read_model]
-    return [one for one in found if projection in (None, one.name, one.name.partition(".")[0])]
+    return [one for one in found if projection in (None, one.name, one.generation.read_model)]
 
 
 def _forget(waiting: list[Parked], live: set[str]) -> None:
     known = {target.name for target in targets()}
     long_ago = datetime.now(UTC) - FORGET_AFTER
     for one in waiting:
-        gone = one.projection.partition(".")[0] in known or one.since < long_ago
+        gone = GenerationName.parse(one.projection).read_model in known or one.since < long_ago
         if one.projection not in live and gone:
             parked_store().release(one.projection, one.stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.settings import settings
 from app.wiring import DECIDERS, dynamodb, generations, scannable_store, targets
@@ -13,12 +13,13 @@ from eventfold.operations.verify.counters import Reading, Recount, read_counters
 from eventfold.operations.verify.read_models import ReadModelCheck
 from eventfold.operations.verify.segment import SegmentVerification, Verified
 from eventfold.read_models.tallies import TallyTarget
+from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from eventfold.operations.verify.finding import Finding
-    from eventfold.operations.verify.read_models import VerifiedTarget
+    from eventfold.read_models.target import AnyTarget
 
 PROGRESS_SECONDS = 0.5
 
@@ -122,6 +123,6 @@ def counted(outcome: Outcome) -> set[tuple[str, str]]:
     return {(name, row) for name, recount in outcome.recounts.items() for row in recount.counts}
 
 
-def _targets(names: Iterable[str]) -> Sequence[VerifiedTarget[Any, Any, Any]]:
-    known: dict[str, Any] = {target.name: target for target in targets()}
-    return [known[name.partition(".")[0]].under(name) for name in names]
+def _targets(names: Iterable[str]) -> Sequence[AnyTarget]:
+    known = {target.name: target for target in targets()}
+    return [known[one.read_model].at(one.number) for one in map(GenerationName.parse, names)]

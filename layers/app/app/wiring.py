@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from eventfold.read_models.generations import Generations
     from eventfold.read_models.parking import ParkedStore
     from eventfold.read_models.projections import RowStore
-    from eventfold.read_models.projector import ProjectionRunner, Target
+    from eventfold.read_models.projector import ProjectionRunner
     from eventfold.read_models.tallies import TallyStore
+    from eventfold.read_models.target import AnyTarget
 
 DECIDERS: dict[str, Decider[Any, Any, Any]] = {decider.category: decider for decider in (USERS,)}
 """Every aggregate, by the category of its streams: what the snapshot function can replay."""
@@ -126,7 +127,7 @@ def stats() -> UserStats:
 
 
 @cache
-def targets() -> tuple[Target[Any, Any], ...]:
+def targets() -> tuple[AnyTarget, ...]:
     """Return every read model, under its first generation's name."""
     from app.users.directory import DIRECTORY
     from app.users.stats import STATS

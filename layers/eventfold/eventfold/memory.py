@@ -14,9 +14,10 @@ from eventfold.core.errors import VersionConflictError
 from eventfold.core.store import Item, already_appended
 from eventfold.dynamodb.items import commit_to_item
 from eventfold.operations.scanning import Place, ScanPage
-from eventfold.read_models.generations import Control, stored_name
+from eventfold.read_models.generations import Control
 from eventfold.read_models.parking import Parked
 from eventfold.read_models.projections import Row, RowConflictError
+from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -161,7 +162,7 @@ class MemoryRowStore:
     def get_active(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
         """See `RowStore.get_active`."""
         active = self._controls.read([projection])[projection].active
-        return self.get(stored_name(projection, active), streams)
+        return self.get(str(GenerationName(projection, active)), streams)
 
     def put(self, projection: str, row: Row, *, replaces: int) -> None:
         """See `RowStore.put`."""
@@ -217,7 +218,8 @@ class MemoryTallyStore:
 
     def totals_active(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
         """See `TallyStore.totals_active`."""
-        return self.totals(stored_name(tally, self._controls.read([tally])[tally].active), rows)
+        active = self._controls.read([tally])[tally].active
+        return self.totals(str(GenerationName(tally, active)), rows)
 
 
 class MemoryParkedStore:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from eventfold.dynamodb.client import passing_errors_named
 from eventfold.operations.verify.keys import StoredKey
+from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -54,6 +55,6 @@ class DynamoDBKeyListing:
         stored, mark, of = parts.groups()
         if mark == "@":
             return StoredKey(stored, "checkpoint", of)
-        if stored.partition(".")[0] in self._tallies:
+        if GenerationName.parse(stored).read_model in self._tallies:
             return StoredKey(stored, "counter", of.rpartition("#")[0])
         return StoredKey(stored, "row", of)

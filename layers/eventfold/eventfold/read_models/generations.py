@@ -24,16 +24,17 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from pydantic import AwareDatetime, BaseModel
 
 from eventfold.core.errors import RebuildRefusedError
+from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from eventfold.read_models.projector import Target
+    from eventfold.read_models.target import AnyTarget
 
 CONTROL_SECONDS = 5.0
 """How long a process keeps control items. A rebuild scans only what was committed before it had begun for so long."""
@@ -46,11 +47,6 @@ LIST_SECONDS = 1.0
 
 type Status = Literal["filling", "verifying", "ready", "active", "retired", "dropping"]
 """`filling` and `verifying` are a rebuild's; `ready` and `retired` can be promoted; `dropping` is no longer fed."""
-
-
-def stored_name(projection: str, generation: int) -> str:
-    """Return the name that a generation is stored under; the first one has the read model's own."""
-    return projection if generation == 1 else f"{projection}.{generation}"
 
 
 def control_key(projection: str) -> str:
@@ -195,7 +191,7 @@ class ControlStore(Protocol):
 class LiveTarget(NamedTuple):
     """A read model's generation, to be fed. The active one waits for each that can be promoted (`promotable`)."""
 
-    target: Target[Any, Any]
+    target: AnyTarget
     active: bool
     promotable: bool
 
@@ -233,15 +229,15 @@ class Generations:
     def shown(self, projection: str) -> str:
         """Return the stored name of the generation that lists are read from."""
         control = self.controls(LIST_SECONDS)[projection]
-        return stored_name(projection, control.active)
+        return str(GenerationName(projection, control.active))
 
-    def live(self, targets: Iterable[Target[Any, Any]], max_age: float | None = None) -> list[list[LiveTarget]]:
+    def live(self, targets: Iterable[AnyTarget], max_age: float | None = None) -> list[list[LiveTarget]]:
         """Return each read model's generations, in the order to feed them in: the active one last."""
         controls = self.controls(max_age)
         return [
             [
                 LiveTarget(
-                    target.under(stored_name(target.name, one.number)),
+                    target.at(one.number),
                     one.number == controls[target.name].active,
                     one.status not in {"filling", "active"},
                 )
@@ -271,7 +267,7 @@ class ActiveReader:
         """
         while True:
             known = self._known.get(projection, 1)
-            active, found = read(stored_name(projection, known))
+            active, found = read(str(GenerationName(projection, known)))
             if active == known:
                 return found
             self._known[projection] = active

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from eventfold.core.commit import category_of, first_gap
 from eventfold.core.errors import BrokenStreamError, EventfoldError
 from eventfold.core.events import Event
+from eventfold.read_models.target import GenerationName, check_read_model_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,19 +31,6 @@ class Row:
     version: int
     data: str | None
     sort: str | None = None
-
-
-_TAKEN = frozenset(".#@!")
-
-
-def check_read_model_name(name: str) -> None:
-    """Refuse a name that can't begin stored keys: these characters part a name from what follows it there.
-
-    Raises:
-        ValueError: it is empty or has one of them.
-    """
-    if not name or _TAKEN.intersection(name):
-        raise ValueError(f"a read model's name is not empty and has none of {' '.join(sorted(_TAKEN))}: {name!r}")
 
 
 class RowConflictError(EventfoldError):
@@ -120,54 +108,47 @@ class Projection[R: BaseModel, E: Event]:
 
 
 class RowTarget[R: BaseModel, E: Event]:
-    """Keeps a projection's rows up to date: one conditional write for each stream in a batch.
+    """Keeps a generation of a projection's rows up to date: one conditional write for each stream in a batch."""
 
-    `stored` is the name that its rows are kept under: that of a generation.
-    """
-
-    def __init__(self, projection: Projection[R, E], rows: RowStore, stored: str | None = None) -> None:
-        self.name = stored or projection.name
+    def __init__(self, projection: Projection[R, E], rows: RowStore, number: int = 1) -> None:
+        self.generation = GenerationName(projection.name, number)
+        self.name = str(self.generation)
         self.codec = projection.codec
         self.follows = projection.follows
         self._projection = projection
         self._rows = rows
 
-    def under(self, stored: str) -> RowTarget[R, E]:
-        """See `Target.under`."""
-        return RowTarget(self._projection, self._rows, stored)
+    def at(self, number: int) -> RowTarget[R, E]:
+        """See `Target.at`."""
+        return RowTarget(self._projection, self._rows, number)
 
     def read(self, streams: Sequence[str]) -> dict[str, Row]:
         """See `Target.read`."""
         return self._rows.get(self.name, streams)
 
-    def write(self, before: Row | None, events: Iterable[Recorded[E]]) -> None:
-        """See `Target.write`."""
-        if row := self.fold(before, events):
-            self.save(before, row)
-
     def fold(self, before: Row | None, events: Iterable[Recorded[E]]) -> Row | None:
-        """See `RebuildTarget.fold`."""
+        """See `Target.fold`."""
         return self._projection.advance(before, events)
 
     def save(self, before: Row | None, folded: Row) -> None:
-        """See `RebuildTarget.save`."""
+        """See `Target.save`."""
         self._rows.put(self.name, folded, replaces=before.version if before else 0)
 
     def differs(self, mark: Row, folded: Row) -> bool:
-        """See `RebuildTarget.differs`."""
+        """See `Target.differs`."""
         return mark != folded
 
     def counts(self, folded: Row) -> Counts:
-        """See `RebuildTarget.counts`."""
+        """See `Target.counts`."""
         del folded
         return {}
 
     def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
-        """See `VerifiedTarget.shrinking`."""
+        """See `Target.shrinking`."""
         del events
         return set()
 
     def totals(self, counted: Counts) -> Counts:
-        """See `RebuildTarget.totals`."""
+        """See `Target.totals`."""
         del counted
         return {}

@@ -11,56 +11,19 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from eventfold.core.commit import first_gap
 from eventfold.core.errors import BrokenStreamError, EventfoldError
-from eventfold.core.events import Event
 from eventfold.read_models.projections import RowConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from eventfold.core.commit import Commit
-    from eventfold.core.events import Codec, Recorded
     from eventfold.core.store import EventStore
     from eventfold.read_models.parking import ParkedStore
-
-
-class Mark(Protocol):
-    """How far a target has seen a stream."""
-
-    @property
-    def version(self) -> int:
-        """The version of the last event it has seen."""
-        ...
-
-
-class Target[M: Mark, E: Event](Protocol):
-    """What a runner keeps up to date: the rows of a projection, or a tally."""
-
-    name: str
-    codec: Codec[E]
-
-    def follows(self, stream: str) -> bool:
-        """Whether a stream's events are meant for it."""
-        ...
-
-    def read(self, streams: Sequence[str]) -> Mapping[str, M]:
-        """Return how far it has seen each of these streams; one it has not seen is left out."""
-        ...
-
-    def under(self, stored: str) -> Target[M, E]:
-        """Return the same under another stored name: a generation of the read model."""
-        ...
-
-    def write(self, before: M | None, events: Iterable[Recorded[E]]) -> None:
-        """Apply one stream's events, which follow `before`, and move the mark: both or neither.
-
-        Raises:
-            RowConflictError: the mark is no longer `before`.
-        """
-        ...
+    from eventfold.read_models.target import AnyTarget, Mark
 
 
 WRITERS = 8
@@ -105,9 +68,7 @@ class ProjectionRunner:
         self._attempts = attempts
         self._pool = ThreadPoolExecutor(writers, thread_name_prefix="projection")
 
-    def run[M: Mark, E: Event](
-        self, target: Target[M, E], commits: Iterable[Commit], *, upto: Limits | None = None
-    ) -> BatchResult:
+    def run(self, target: AnyTarget, commits: Iterable[Commit], *, upto: Limits | None = None) -> BatchResult:
         """Apply commits in any order, any number of times. A stream that fails is parked; the others flow on.
 
         A stream that `upto` names comes to that version exactly, by the event table where the batch is short of it.
@@ -125,15 +86,13 @@ class ProjectionRunner:
             target, {stream: _Batch(batch, limits.get(stream)) for stream, batch in by_stream.items()}
         )
 
-    def redrive[M: Mark, E: Event](
-        self, target: Target[M, E], streams: Sequence[str], *, upto: Limits | None = None
-    ) -> BatchResult:
+    def redrive(self, target: AnyTarget, streams: Sequence[str], *, upto: Limits | None = None) -> BatchResult:
         """Replay streams from the event table, from where the target stands, and release those that go through."""
         # A dict, because two records of one stream name it twice, and no read may.
         limits = upto or {}
         return self._advance_each(target, {stream: _Batch(None, limits.get(stream)) for stream in streams})
 
-    def _advance_each[M: Mark, E: Event](self, target: Target[M, E], batches: Mapping[str, _Batch]) -> BatchResult:
+    def _advance_each(self, target: AnyTarget, batches: Mapping[str, _Batch]) -> BatchResult:
         """Bring streams up to date side by side. Whatever fails, none is still being written when this returns."""
         result = BatchResult()
         marks = target.read(list(batches)) if batches else {}
@@ -146,9 +105,7 @@ class ProjectionRunner:
             result += run.result()
         return result
 
-    def _advance_or_park[M: Mark, E: Event](
-        self, target: Target[M, E], stream: str, mark: M | None, batch: _Batch
-    ) -> BatchResult:
+    def _advance_or_park(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch) -> BatchResult:
         result = BatchResult()
         try:
             healed = self._advance(target, stream, mark, batch, result)
@@ -162,17 +119,15 @@ class ProjectionRunner:
                 result.released.append(stream)
         return result
 
-    def _advance[M: Mark, E: Event](
-        self, target: Target[M, E], stream: str, mark: M | None, batch: _Batch, result: BatchResult
-    ) -> bool:
+    def _advance(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch, result: BatchResult) -> bool:
         """Bring one stream up to date; whether the event table had to help."""
         for attempt in range(1, self._attempts + 1):
             version = mark.version if mark else 0
             pending, missing = self._pending(stream, version, batch)
             events = [one for commit in pending for one in target.codec.recorded(commit)]
             try:
-                if events:
-                    target.write(mark, events)
+                if events and (folded := target.fold(mark, events)) is not None:
+                    target.save(mark, folded)
             except RowConflictError:
                 if attempt == self._attempts:
                     raise

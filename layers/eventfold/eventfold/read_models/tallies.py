@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from eventfold.core.commit import category_of
 from eventfold.core.events import Event
-from eventfold.read_models.projections import check_read_model_name
+from eventfold.read_models.target import GenerationName, check_read_model_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,33 +104,29 @@ class Tallied:
 
 
 class TallyTarget[E: Event]:
-    """Keeps a tally up to date: one transaction for each stream in a batch.
+    """Keeps a generation of a tally up to date: one transaction for each stream in a batch.
 
-    `stored` is the name that its counters are kept under: that of a generation.
+    Events that touch more rows than one transaction takes go in several, in order.
     """
 
-    def __init__(self, tally: Tally[E], store: TallyStore, stored: str | None = None) -> None:
-        self.name = stored or tally.name
+    def __init__(self, tally: Tally[E], store: TallyStore, number: int = 1) -> None:
+        self.generation = GenerationName(tally.name, number)
+        self.name = str(self.generation)
         self.codec = tally.codec
         self.follows = tally.follows
         self._tally = tally
         self._store = store
 
-    def under(self, stored: str) -> TallyTarget[E]:
-        """See `Target.under`."""
-        return TallyTarget(self._tally, self._store, stored)
+    def at(self, number: int) -> TallyTarget[E]:
+        """See `Target.at`."""
+        return TallyTarget(self._tally, self._store, number)
 
     def read(self, streams: Sequence[str]) -> dict[str, Checkpoint]:
         """See `Target.read`."""
         return self._store.checkpoints(self.name, streams)
 
-    def write(self, before: Checkpoint | None, events: Iterable[Recorded[E]]) -> None:
-        """See `Target.write`. Events that touch more rows than one transaction takes go in several, in order."""
-        if tallied := self.fold(before, events):
-            self.save(before, tallied)
-
-    def fold(self, before: Checkpoint | None, events: Iterable[Recorded[E]]) -> Tallied | None:
-        """See `RebuildTarget.fold`. A step ends between commits: a checkpoint stands at a commit's end."""
+    def fold(self, before: Checkpoint | Tallied | None, events: Iterable[Recorded[E]]) -> Tallied | None:
+        """See `Target.fold`. A step ends between commits: a checkpoint stands at a commit's end."""
         del before
         steps: list[tuple[Checkpoint, Counts]] = []
         total: dict[str, dict[str, int]] = {}
@@ -148,30 +144,30 @@ class TallyTarget[E: Event]:
         return Tallied(tuple(steps)) if steps else None
 
     def save(self, before: Checkpoint | None, folded: Tallied) -> None:
-        """See `RebuildTarget.save`."""
+        """See `Target.save`."""
         replaces = before.version if before else 0
         for checkpoint, counts in folded.steps:
             self._store.add(self.name, counts, checkpoint, replaces=replaces)
             replaces = checkpoint.version
 
     def differs(self, mark: Checkpoint, folded: Tallied) -> bool:
-        """See `RebuildTarget.differs`. What a stream has added is not kept apart: the totals are compared instead."""
+        """See `Target.differs`. What a stream has added is not kept apart: the totals are compared instead."""
         return mark.version != folded.version
 
     def counts(self, folded: Tallied) -> Counts:
-        """See `RebuildTarget.counts`."""
+        """See `Target.counts`."""
         total: dict[str, dict[str, int]] = {}
         for _, counts in folded.steps:
             add_counts(total, counts)
         return total
 
     def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
-        """See `VerifiedTarget.shrinking`."""
+        """See `Target.shrinking`."""
         added = (one for event in events if not event.retired for one in self._tally.count(event))
         return {(row, counter) for row, counter, amount in added if amount < 0}
 
     def totals(self, counted: Counts) -> Counts:
-        """See `RebuildTarget.totals`."""
+        """See `Target.totals`."""
         return self._store.totals(self.name, list(counted))
 
 

@@ -11,24 +11,23 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
-from eventfold.core.events import Event
 from eventfold.operations.reading import Source, SteadyPages, StoppedError, StreamReading
 from eventfold.operations.rebuild.progress import SHOWN_FINDINGS, Phase, Progress, ProgressStore
 from eventfold.operations.scanning import by_stream
 from eventfold.read_models.projections import RowConflictError
-from eventfold.read_models.projector import Mark, Target, reason_of
+from eventfold.read_models.projector import reason_of
 from eventfold.read_models.tallies import add_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from eventfold.core.events import Recorded
     from eventfold.operations.scanning import Place
     from eventfold.read_models.projector import ProjectionRunner
     from eventfold.read_models.tallies import Counts
+    from eventfold.read_models.target import AnyTarget, Mark
 
 CHECKPOINT_SECONDS = 2.0
 HOLD_SECONDS = 30.0
@@ -37,36 +36,12 @@ HOLD_SECONDS = 30.0
 _ATTEMPTS = 8
 
 
-class RebuildTarget[M: Mark, F: Mark, E: Event](Target[M, E], Protocol):
-    """A target whose write comes in two steps, fold and save, and that can be compared with its events."""
-
-    def fold(self, before: M | None, events: Iterable[Recorded[E]]) -> F | None:
-        """Return what `save` will write of events that follow `before`; None if there are none."""
-        ...
-
-    def save(self, before: M | None, folded: F) -> None:
-        """Write it. Raises as `write` does."""
-        ...
-
-    def differs(self, mark: M, folded: F) -> bool:
-        """Whether what is stored is not what the events up to the same version make."""
-        ...
-
-    def counts(self, folded: F) -> Counts:
-        """Return what the events add to shared counters."""
-        ...
-
-    def totals(self, counted: Counts) -> Counts:
-        """Return the shared counters as stored, of the rows that were counted."""
-        ...
-
-
 @dataclass(frozen=True)
 class Job:
     """One phase of a generation's rebuild, as all its workers share it. `rate` is in read units a second, a worker."""
 
     projection: str
-    target: RebuildTarget[Any, Any, Any]
+    target: AnyTarget
     phase: Phase
     source: Source
     progress: ProgressStore
@@ -182,7 +157,7 @@ class Filler:
                 raise
         return work.end()
 
-    def _save(self, target: RebuildTarget[Any, Any, Any], stream: str, folded: Mark | None) -> Filled:
+    def _save(self, target: AnyTarget, stream: str, folded: Mark | None) -> Filled:
         if folded is not None:
             try:
                 patiently(lambda: target.save(None, folded))
@@ -219,7 +194,7 @@ def _settle(work: PartWork, line: deque[_InLine], leave: int = 0) -> None:
         line.popleft()
 
 
-def _folded(target: RebuildTarget[Any, Any, Any], reading: StreamReading[Any]) -> Mark | None:
+def _folded(target: AnyTarget, reading: StreamReading[Any]) -> Mark | None:
     """Fold a stream as it comes; None if that fails: the event table then says what is wrong, or missing."""
     try:
         folded: Mark | None = target.fold(None, reading.recorded())
@@ -230,7 +205,7 @@ def _folded(target: RebuildTarget[Any, Any, Any], reading: StreamReading[Any]) -
     return folded
 
 
-def redriven(runner: ProjectionRunner, target: Target[Any, Any], stream: str, upto: int | None = None) -> str | None:
+def redriven(runner: ProjectionRunner, target: AnyTarget, stream: str, upto: int | None = None) -> str | None:
     """Bring one stream to its end, or to a version, from the event table; return why it had to be parked, if so."""
     failures = runner.redrive(target, [stream], upto={} if upto is None else {stream: upto}).parked
     return reason_of(failures[stream]) if stream in failures else None

@@ -25,16 +25,15 @@ from eventfold.read_models.generations import (
     Control,
     ControlStore,
     Generation,
-    stored_name,
 )
 from eventfold.read_models.projections import RowConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from eventfold.operations.rebuild.filling import RebuildTarget
     from eventfold.read_models.parking import Parked, ParkedStore
     from eventfold.read_models.projector import ProjectionRunner
+    from eventfold.read_models.target import AnyTarget
 
 SCAN_SECONDS = CONTROL_SECONDS + 2
 """How long after the beginning a scan begins: every process feeds the generation, and a scan sees what was before."""
@@ -60,7 +59,7 @@ class Timing:
 class Rebuild:
     """The rebuild of one read model. `target` is its first generation's, `owner` names who runs it."""
 
-    target: RebuildTarget[Any, Any, Any]
+    target: AnyTarget
     runner: ProjectionRunner
     parked_store: ParkedStore
     store: RebuildStore
@@ -78,12 +77,11 @@ class Rebuild:
         """Return the read model's generations, read now."""
         return self.store.read([self.name])[self.name]
 
-    def at(self, number: int) -> RebuildTarget[Any, Any, Any]:
+    def at(self, number: int) -> AnyTarget:
         """Return a generation's target."""
-        target: RebuildTarget[Any, Any, Any] = self.target.under(stored_name(self.name, number))  # type: ignore[assignment]
-        return target
+        return self.target.at(number)
 
-    def shown(self) -> RebuildTarget[Any, Any, Any]:
+    def shown(self) -> AnyTarget:
         """Return the active generation's target."""
         return self.at(self.control().active)
 
@@ -141,7 +139,7 @@ class Rebuild:
 
     def progress(self, generation: Generation, phase: Phase) -> list[Progress]:
         """Return how far each part is that has begun."""
-        stored = stored_name(self.name, generation.number)
+        stored = self.at(generation.number).name
         return list(self.store.progress(stored, phase, range(generation.parts)).values())
 
     def filled(self, number: int) -> Generation:
@@ -158,7 +156,7 @@ class Rebuild:
         self.runner.redrive(self.at(number), [one.stream for one in self.parked(number)])
         control = self._write(control.moved(number, "verifying", self.clock()))
         counts = {row: dict(counters) for row, counters in self.at(number).totals(filled.counts).items()}
-        stored = stored_name(self.name, number)
+        stored = self.at(number).name
         self.store.save_progress(stored, "verify", Progress(part=_BEFORE, counts=counts))
         return control.generation(number)
 
@@ -171,7 +169,7 @@ class Rebuild:
         control = self.control()
         generation = control.generation(number)
         proven = self._whole(generation, "verify")
-        stored = stored_name(self.name, number)
+        stored = self.at(number).name
         before = self.store.progress(stored, "verify", [_BEFORE]).get(_BEFORE, Progress(part=_BEFORE)).counts
         wrong = disagreements(before, proven.counts, self.at(number).totals(proven.counts))
         findings = [*proven.findings, *wrong]
@@ -188,7 +186,7 @@ class Rebuild:
 
     def parked(self, number: int) -> list[Parked]:
         """Return the streams that wait in a generation."""
-        return list(self.parked_store.listed(stored_name(self.name, number)))
+        return list(self.parked_store.listed(self.at(number).name))
 
     def settles_in(self) -> float:
         """Return in how many seconds every process works by the last switch, and the next one may come."""
@@ -206,7 +204,7 @@ class Rebuild:
         control = self.control()
         switched = control.promoted(number, self.clock())
         if waiting := self.parked(number):
-            stored = stored_name(self.name, number)
+            stored = self.at(number).name
             raise RebuildRefusedError(
                 f"{self.name}: {len(waiting)} streams of generation {number} are parked, the first "
                 f"{waiting[0].stream}: {waiting[0].reason}. See `eventfold parked list --projection {stored}`."
@@ -232,7 +230,7 @@ class Rebuild:
     def drop(self, number: int, sweep: Callable[[str], Iterator[int]]) -> Iterator[int]:
         """Delete a generation that is no longer fed; yield how many rows so far. Can be made again after a crash."""
         generation = self.control().generation(number)
-        stored = stored_name(self.name, number)
+        stored = self.at(number).name
         deleted = 0
         for some in sweep(stored):
             deleted += some
@@ -255,7 +253,7 @@ class Rebuild:
     def _stored(self, control: Control) -> str:
         if control.building is None:
             raise AssertionError("asked for a generation that is being built")
-        return stored_name(self.name, control.building.number)
+        return self.at(control.building.number).name
 
     def _left(self, since: datetime, seconds: float) -> float:
         return max(0.0, seconds - (self.clock() - since).total_seconds())

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from eventfold.core.events import Recorded
     from eventfold.core.store import EventStore
     from eventfold.operations.reading import StreamReading
-    from eventfold.operations.rebuild.filling import Job, PartWork, RebuildTarget
+    from eventfold.operations.rebuild.filling import Job, PartWork
     from eventfold.operations.rebuild.progress import Progress
-    from eventfold.read_models.projector import Mark, ProjectionRunner
+    from eventfold.read_models.projector import ProjectionRunner
     from eventfold.read_models.tallies import Counts
+    from eventfold.read_models.target import AnyTarget, Mark
 
 _CHUNK = 100
 
@@ -37,7 +38,7 @@ type Folded = tuple[StreamReading[Any], Mark | None]
 class Prover:
     """Compares parts of a generation with the events, and with the active generation (`shown`)."""
 
-    def __init__(self, store: EventStore, runner: ProjectionRunner, shown: RebuildTarget[Any, Any, Any]) -> None:
+    def __init__(self, store: EventStore, runner: ProjectionRunner, shown: AnyTarget) -> None:
         self._store = store
         self._runner = runner
         self._shown = shown
@@ -60,7 +61,7 @@ class Prover:
             return work.now
         return work.end()
 
-    def _folded(self, target: RebuildTarget[Any, Any, Any], work: PartWork) -> Iterator[Folded]:
+    def _folded(self, target: AnyTarget, work: PartWork) -> Iterator[Folded]:
         for reading in work.streams():
             try:
                 folded = target.fold(None, reading.recorded())
@@ -71,7 +72,7 @@ class Prover:
             reading.skip()
             yield reading, folded
 
-    def _chunk(self, target: RebuildTarget[Any, Any, Any], work: PartWork, chunk: Sequence[Folded]) -> None:
+    def _chunk(self, target: AnyTarget, work: PartWork, chunk: Sequence[Folded]) -> None:
         streams = [reading.stream for reading, _ in chunk]
         shown: Mapping[str, Mark] = self._shown.read(streams)
         marks: Mapping[str, Mark] = target.read(streams)  # After the other: what is shown by then, it must have seen.
@@ -101,7 +102,7 @@ class Prover:
         work.now = now
 
     def _difference(
-        self, target: RebuildTarget[Any, Any, Any], stream: str, mark: Mark | None, folded: Mark | None
+        self, target: AnyTarget, stream: str, mark: Mark | None, folded: Mark | None
     ) -> tuple[str | None, Counts]:
         """Return how the stored row differs from its events, and what the events up to it add to shared counters."""
         if mark is None:
@@ -119,7 +120,7 @@ class Prover:
             return f"the row at version {mark.version} is not what its events make", {}
         return None, target.counts(folded)
 
-    def _upto(self, target: RebuildTarget[Any, Any, Any], stream: str, last: int) -> Iterator[Recorded[Any]]:
+    def _upto(self, target: AnyTarget, stream: str, last: int) -> Iterator[Recorded[Any]]:
         version = 0
         for commit in self._store.oldest_first(stream):
             if version >= last:

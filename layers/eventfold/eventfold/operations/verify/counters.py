@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventfold.operations.verify.finding import Finding
 from eventfold.read_models.tallies import add_counts
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
-    from eventfold.operations.verify.read_models import VerifiedTarget
     from eventfold.read_models.tallies import Counts
+    from eventfold.read_models.target import AnyTarget
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Reading:
     unreadable: set[str] = field(default_factory=set)
 
 
-def read_counters(target: VerifiedTarget[Any, Any, Any], rows: Collection[str]) -> Reading:
+def read_counters(target: AnyTarget, rows: Collection[str]) -> Reading:
     """Read the counters of these rows; where some make no sense, row by row."""
     try:
         return Reading(dict(target.totals({row: {} for row in rows})))

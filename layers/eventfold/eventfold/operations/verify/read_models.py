@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eventfold.core.commit import first_gap
 from eventfold.core.errors import BrokenStreamError, StoreUnavailableError
-from eventfold.core.events import Event
-from eventfold.operations.rebuild.filling import RebuildTarget
 from eventfold.operations.verify.counters import Recount
 from eventfold.operations.verify.finding import Finding
-from eventfold.read_models.projector import Mark, reason_of
+from eventfold.read_models.projector import reason_of
 from eventfold.read_models.tallies import add_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from eventfold.core.events import Recorded
     from eventfold.core.store import EventStore
     from eventfold.operations.scanning import ScannableStore
     from eventfold.operations.verify.keys import StoredKey
+    from eventfold.read_models.target import AnyTarget, Mark
 
     class VerifiableStore(EventStore, ScannableStore, Protocol):
         """What a verification reads."""
@@ -34,18 +33,10 @@ _WAITING = 1000
 """Streams behind that are remembered until they are looked at again."""
 
 
-class VerifiedTarget[M: Mark, F: Mark, E: Event](RebuildTarget[M, F, E], Protocol):
-    """A target whose stored form can be proven under way."""
-
-    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
-        """Return the shared counters, as row and counter, that any of these events makes smaller."""
-        ...
-
-
 class Fold:
     """One stream's events as a target has them, folded in batches, so that a long stream needs no memory."""
 
-    def __init__(self, target: VerifiedTarget[Any, Any, Any], stream: str) -> None:
+    def __init__(self, target: AnyTarget, stream: str) -> None:
         self.stream = stream
         self.whole = True
         """Whether the events it was handed are all that the stream has, as far as it could be read."""
@@ -93,7 +84,7 @@ class ReadModelCheck:
 
     def __init__(
         self,
-        target: VerifiedTarget[Any, Any, Any],
+        target: AnyTarget,
         store: EventStore,
         *,
         wait: Callable[[float], None],

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from eventfold.core.events import Recorded
     from eventfold.operations.scanning import Scanned, ScanPage
     from eventfold.operations.verify.finding import Finding
-    from eventfold.operations.verify.read_models import VerifiableStore, VerifiedTarget
+    from eventfold.operations.verify.read_models import VerifiableStore
+    from eventfold.read_models.target import AnyTarget
 
 _CHUNK = 100
 
@@ -59,7 +60,7 @@ class SegmentVerification:
 
     store: VerifiableStore
     deciders: Mapping[str, Decider[Any, Any, Any]]
-    targets: Sequence[VerifiedTarget[Any, Any, Any]]
+    targets: Sequence[AnyTarget]
     segment: int
     segments: int
     rate: float | None = None

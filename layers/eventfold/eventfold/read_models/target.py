@@ -1,0 +1,116 @@
+"""A read model's generation as everybody works on it: fed live, rebuilt, and verified by one protocol."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+
+from eventfold.core.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from eventfold.core.events import Codec, Recorded
+    from eventfold.read_models.tallies import Counts
+
+_TAKEN = frozenset(".#@!")
+_LATER = re.compile(r"([^.]+)\.([2-9]|[1-9][0-9]+)", re.DOTALL)
+
+
+def check_read_model_name(name: str) -> None:
+    """Refuse a name that can't begin stored keys: these characters part a name from what follows it there.
+
+    Raises:
+        ValueError: it is empty or has one of them.
+    """
+    if not name or _TAKEN.intersection(name):
+        raise ValueError(f"a read model's name is not empty and has none of {' '.join(sorted(_TAKEN))}: {name!r}")
+
+
+class GenerationName(NamedTuple):
+    """A read model and the number of one of its generations. As text, what the generation is stored under.
+
+    The first generation is stored under the read model's own name, the second of `stats` under `stats.2`.
+    """
+
+    read_model: str
+    number: int = 1
+
+    def __str__(self) -> str:
+        return self.read_model if self.number == 1 else f"{self.read_model}.{self.number}"
+
+    @classmethod
+    def parse(cls, stored: str) -> Self:
+        """Read a stored name. What is none is taken for the name of a read model, which then nobody knows."""
+        later = _LATER.fullmatch(stored)
+        return cls(later[1], int(later[2])) if later else cls(stored)
+
+
+class Mark(Protocol):
+    """How far a target has seen a stream."""
+
+    @property
+    def version(self) -> int:
+        """The version of the last event it has seen."""
+        ...
+
+
+class Target[M: Mark, F: Mark, E: Event](Protocol):
+    """One generation of a read model: the rows of a projection, or a tally.
+
+    `generation` names it, and `name` is the same as text, as it is stored. `M` is what is stored of a stream, `F` what
+    events make of it.
+    """
+
+    generation: GenerationName
+    codec: Codec[E]
+
+    @property
+    def name(self) -> str:
+        """The stored name."""
+        ...
+
+    def at(self, number: int) -> Target[M, F, E]:
+        """Return another generation of the same read model."""
+        ...
+
+    def follows(self, stream: str) -> bool:
+        """Whether a stream's events are meant for it."""
+        ...
+
+    def read(self, streams: Sequence[str]) -> Mapping[str, M]:
+        """Return how far it has seen each of these streams, read consistently; one it has not seen is left out."""
+        ...
+
+    def fold(self, before: M | F | None, events: Iterable[Recorded[E]]) -> F | None:
+        """Return what `save` will write of one stream's events, which follow `before`; None if there is nothing."""
+        ...
+
+    def save(self, before: M | None, folded: F) -> None:
+        """Write it, and move the mark: both or neither.
+
+        Raises:
+            RowConflictError: the mark is no longer `before`.
+            StoreUnavailableError: nothing was written.
+        """
+        ...
+
+    def differs(self, mark: M, folded: F) -> bool:
+        """Whether what is stored is not what the events up to the same version make."""
+        ...
+
+    def counts(self, folded: F) -> Counts:
+        """Return what the events folded last add to shared counters; empty for rows."""
+        ...
+
+    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
+        """Return the shared counters, as row and counter, that any of these events makes smaller."""
+        ...
+
+    def totals(self, counted: Counts) -> Counts:
+        """Return the shared counters as stored, of the rows that were counted."""
+        ...
+
+
+type AnyTarget = Target[Any, Any, Any]
+"""A target of whatever kind, for what works on all of them."""
