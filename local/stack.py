@@ -13,18 +13,22 @@ import httpx
 
 from local import emulator
 from local.build import LOCAL_BUILD, local_build, source_digest
+from local.routes import make_routes
 from local.toolchain import REGION, ROOT, SAM, StepError, credentials, environment, run, sam_profile, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
 
 STACK = "eventfold-local"
+ACCOUNT = "000000000000"
+"""The emulator's account."""
 ANSWER_SECONDS = 30
 _SWEEP_BATCH = 100
 _CLOSED = {401, 403}  # an answer too, where routes are closed
@@ -105,6 +109,27 @@ def deploy(url: str, parameters: Mapping[str, str] | None = None) -> None:
         command += ["--parameter-overrides", *overrides]
     with step("Deploying template.yaml"):
         run(command, environment(url), "sam deploy")
+        _make_routes(url)
+
+
+def _make_routes(url: str) -> None:
+    cloudformation = _cloudformation(url)
+    (deployed,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in deployed["Parameters"]}
+    template = cloudformation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
+    resources = template["Resources"]
+    body = resources["HttpApi"]["Properties"]["Body"]
+    names = {
+        one["LogicalResourceId"]: one["PhysicalResourceId"]
+        for one in cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    }
+    functions = {
+        name: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{names[name]}"
+        for name, found in resources.items()
+        if found["Type"] == "AWS::Lambda::Function"
+    }
+    client: ApiGatewayV2Client = _session().client("apigatewayv2", endpoint_url=url)
+    make_routes(client, names["HttpApi"], body, functions, parameters)
 
 
 def _outputs(url: str) -> dict[str, str]:

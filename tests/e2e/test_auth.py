@@ -25,7 +25,7 @@ from eventfold.dynamodb.items import commit_to_item
 from eventfold.dynamodb.parked import DynamoDBParkedStore
 from local import stack
 from local.toolchain import REGION
-from tests.support import template
+from tests.support import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +37,9 @@ PARAMETERS = {
     "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
 }
 ROUTES = [
-    route["Properties"]["RouteKey"].split()
-    for route in template()["Resources"].values()
-    if route["Type"] == "AWS::ApiGatewayV2::Route"
+    (method.upper(), path)
+    for path, operations in json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"].items()
+    for method in operations
 ]
 
 
@@ -70,7 +70,7 @@ def eventually(deployed: stack.Stack, path: str, status: int) -> httpx.Response:
 
 def test_an_unsigned_request_is_403_on_every_route(closed: stack.Stack) -> None:
     assert len(ROUTES) == 8
-    for method, path in ROUTES:
+    for method, path in [*ROUTES, ("GET", "/nowhere")]:
         response = httpx.request(method, f"{closed.api_url}{path.replace('{id}', 'x')}", json={}, timeout=60)
         assert response.status_code == 403, (method, path, response.text)
 

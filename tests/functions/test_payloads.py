@@ -225,8 +225,8 @@ def test_a_redrive_releases_what_it_names(app: Application, name: str) -> None:
 
 
 def test_the_schedule_redrives_with_a_payload_that_is_here() -> None:
-    (target,) = template()["Resources"]["RedriveSchedule"]["Properties"]["Targets"]
-    assert json.loads(target["Input"]) == payload("redrive/all")
+    (event,) = template()["Resources"]["RedriveFunction"]["Properties"]["Events"].values()
+    assert json.loads(event["Properties"]["Input"]) == payload("redrive/all")
 
 
 @pytest.mark.parametrize("name", [name for name in REQUESTS if name.endswith("-idempotent")])

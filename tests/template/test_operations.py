@@ -12,21 +12,17 @@ from app.telemetry import metrics
 from functions.redrive import handler as redrive
 from tests.functions.application import capture
 from tests.support import LambdaContext
-from tests.template.declared import MAPPINGS, RESOURCES, TEMPLATE, of_type, properties, rights, target
+from tests.template.declared import MAPPINGS, RESOURCES, TEMPLATE, of_type, properties, rights
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
 
 
 def test_redrive_is_invoked_every_five_minutes_for_all_that_is_parked() -> None:
-    schedule = properties("RedriveSchedule")
-    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
-    assert schedule.get("State", "ENABLED") == "ENABLED"
-    (invoked,) = schedule["Targets"]
-    assert target(invoked["Arn"]) == "RedriveFunction.Arn"
-    assert json.loads(invoked["Input"]) == {}, "an event that names something would leave the rest parked"
-    permission = properties("RedrivePermission")
-    assert permission["Action"] == "lambda:InvokeFunction"
-    assert permission["FunctionName"] == {"Ref": "RedriveFunction"}
+    (event,) = properties("RedriveFunction")["Events"].values()
+    schedule = event["Properties"]
+    assert (event["Type"], schedule["Schedule"]) == ("Schedule", "rate(5 minutes)")
+    assert schedule.get("Enabled", True)
+    assert json.loads(schedule["Input"]) == {}, "an event that names something would leave the rest parked"
     assert properties("RedriveFunction")["Timeout"] <= 300, "no longer than to the next one"
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cfnlint.decode import decode  # type: ignore[import-untyped] # cfn-lint ships no types
 
 from eventfold.read_models.generations import CONTROL_SECONDS, SETTLE_SECONDS
 from functions.rebuild import handler
+from tests.support import ROOT
 from tests.template.declared import TEMPLATE, many, properties, rights
 
-STATES: dict[str, Any] = properties("RebuildStateMachine")["Definition"]["States"]
+STATES: dict[str, Any] = decode(str(ROOT / properties("RebuildStateMachine")["DefinitionUri"]))[0]["States"]
 PARTS: dict[str, Any] = STATES["Work"]["ItemProcessor"]
-TASKS = {name: state for name, state in (STATES | PARTS["States"]).items() if state["Type"] == "Task"}
+TASKS = {name: (STATES | PARTS["States"])[name] for name in ("Step", "Part")}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -22,6 +24,7 @@ def test_what_passes_is_tried_again_with_backoff_and_jitter(task: str) -> None:
     assert "RebuildRefusedError" not in retry["ErrorEquals"]
     assert (retry["BackoffRate"], retry["JitterStrategy"], retry["MaxDelaySeconds"]) == (2, "FULL", 60)
     assert TASKS[task]["Resource"] == "${Function}"
+    assert TASKS["Step"]["Retry"] == TASKS["Part"]["Retry"]
 
 
 def test_parts_run_in_a_distributed_map_of_bounded_width_until_each_is_done() -> None:
@@ -33,10 +36,26 @@ def test_parts_run_in_a_distributed_map_of_bounded_width_until_each_is_done() ->
 
 
 def test_a_rebuild_that_fails_lets_go() -> None:
-    for name in ("Work", "Close"):
+    for name in ("Work", "Step"):
         (caught,) = STATES[name]["Catch"]
         assert (caught["ErrorEquals"], caught["Next"]) == (["States.ALL"], "Release")
-    assert STATES["Release"]["Next"] == "Failed"
+    (caught,) = STATES["Release"]["Catch"]
+    assert STATES["Release"]["Next"] == caught["Next"] == "Failed"
+    assert caught["ResultPath"] != STATES["Work"]["Catch"][0]["ResultPath"], "the first error is the one to show"
+
+
+def test_parts_return_nothing_to_be_collected() -> None:
+    """A map's collected output may have 256 KiB: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html."""
+    assert PARTS["States"]["Done"] == {"Type": "Pass", "Result": {}, "End": True}
+
+
+def test_no_state_has_a_null() -> None:
+    def nulls(value: object) -> bool:
+        if isinstance(value, dict):
+            return any(map(nulls, value.values()))
+        return any(map(nulls, value)) if isinstance(value, list) else value is None
+
+    assert not nulls(STATES)
 
 
 def test_the_function_s_time_is_lambda_s_most_and_longer_than_what_it_keeps_back() -> None:
@@ -68,7 +87,7 @@ def test_the_state_machine_may_invoke_the_function_and_itself() -> None:
     assert named["lambda:InvokeFunction"] == [{"Fn::GetAtt": ["RebuildFunction", "Arn"]}]
     (itself,) = named["states:StartExecution"]
     assert itself["Fn::Sub"].endswith(":stateMachine:${AWS::StackName}-rebuild")
-    assert properties("RebuildStateMachine")["StateMachineName"] == {"Fn::Sub": "${AWS::StackName}-rebuild"}
+    assert properties("RebuildStateMachine")["Name"] == {"Fn::Sub": "${AWS::StackName}-rebuild"}
     anywhere = {action.partition(":")[0] for action, resources in named.items() if resources == ["*"]}
     assert anywhere == {"logs", "xray"}
     assert TEMPLATE["Outputs"]["RebuildStateMachineArn"]["Value"] == {"Ref": "RebuildStateMachine"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
@@ -18,18 +17,13 @@ from tests.template.declared import (
     properties,
     rights,
     statements,
-    target,
 )
 
 ROUTES = {
-    "POST /users": "CommandsFunction",
-    "PATCH /users/{id}": "CommandsFunction",
-    "DELETE /users/{id}": "CommandsFunction",
-    "GET /users": "QueriesFunction",
-    "GET /users/{id}": "QueriesFunction",
-    "GET /users/{id}/events": "QueriesFunction",
-    "GET /users/{id}/state": "QueriesFunction",
-    "GET /stats": "QueriesFunction",
+    "POST /{proxy+}": "CommandsFunction",
+    "PATCH /{proxy+}": "CommandsFunction",
+    "DELETE /{proxy+}": "CommandsFunction",
+    "GET /{proxy+}": "QueriesFunction",
 }
 READS = {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan"}
 EXPORTS = "arn:${AWS::Partition}:s3:::${ExportBucket}/*"
@@ -45,43 +39,49 @@ READS_STREAM = {
 # Routes ---------------------------------------------------------------------------------------------------------------
 
 
-def test_routes_are_those_of_the_http_table() -> None:
-    """No more routes than documented, each with its function."""
-    integrations = {
-        name: target(found["IntegrationUri"]) for name, found in of_type("AWS::ApiGatewayV2::Integration").items()
-    }
+def test_what_changes_something_goes_to_the_commands_and_what_reads_to_the_queries() -> None:
     found = {
-        route["RouteKey"]: integrations[target(route["Target"]).partition("${")[2].rstrip("}")]
-        for route in of_type("AWS::ApiGatewayV2::Route").values()
+        f"{event['Properties']['Method']} {event['Properties']['Path']}": function
+        for function in FUNCTIONS
+        for event in properties(function).get("Events", {}).values()
+        if event["Type"] == "HttpApi"
     }
-    assert found == {route: f"{function}.Arn" for route, function in ROUTES.items()}
+    assert found == ROUTES
 
 
 def test_routes_are_closed_by_default() -> None:
-    """Every route asks what AuthMode says, and AuthMode says AWS_IAM unless told otherwise."""
+    """Every route asks for a caller unless AuthMode is NONE, and AuthMode is AWS_IAM unless told otherwise."""
     assert TEMPLATE["Parameters"]["AuthMode"]["Default"] == "AWS_IAM"
-    for route in of_type("AWS::ApiGatewayV2::Route").values():
-        assert route["AuthorizationType"] == {"Ref": "AuthMode"}
-        assert route["AuthorizerId"] == {"Fn::If": ["UsesJwt", {"Ref": "JwtAuthorizer"}, {"Ref": "AWS::NoValue"}]}
+    assert TEMPLATE["Conditions"]["Open"] == {"Fn::Equals": [{"Ref": "AuthMode"}, "NONE"]}
+    assert TEMPLATE["Conditions"]["UsesJwt"] == {"Fn::Equals": [{"Ref": "AuthMode"}, "JWT"]}
+    body = properties("HttpApi")["DefinitionBody"]
+    asked = {
+        f"{method.upper()} {path}": operation["security"]
+        for path, operations in body["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert asked.keys() == ROUTES.keys()
+    assert all(one == {"Fn::If": ["Open", {"Ref": "AWS::NoValue"}, [{"Caller": []}]]} for one in asked.values())
+    condition, jwt, iam = body["components"]["securitySchemes"]["Caller"]["Fn::If"]
+    assert condition == "UsesJwt"
+    assert jwt["x-amazon-apigateway-authorizer"]["jwtConfiguration"] == {
+        "issuer": {"Ref": "JwtIssuer"},
+        "audience": [{"Ref": "JwtAudience"}],
+    }
+    assert iam["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
 def test_there_is_no_other_way_in() -> None:
-    """No function URL, no second API, no catch-all route; API Gateway may call for this API's own routes alone."""
-    assert len(of_type("AWS::ApiGatewayV2::Api")) == 1
-    assert not of_type("AWS::Lambda::Url")
+    """No function URL, no second API, no permission but those that SAM adds for the functions' events."""
+    assert list(of_type("AWS::Serverless::HttpApi")) == ["HttpApi"]
+    ways = ("AWS::ApiGateway", "AWS::Serverless::Api", "AWS::Lambda::Url", "AWS::Lambda::Permission")
+    assert [name for name, one in RESOURCES.items() if one["Type"].startswith(ways)] == []
     assert not any("FunctionUrlConfig" in properties(function) for function in FUNCTIONS)
-    permissions = of_type("AWS::Lambda::Permission")
-    redrive = permissions.pop("RedrivePermission")
-    assert (redrive["Principal"], target(redrive["SourceArn"])) == ("events.amazonaws.com", "RedriveSchedule.Arn")
-    assert {found["FunctionName"]["Ref"] for found in permissions.values()} == set(ROUTES.values())
-    for found in permissions.values():
-        assert found["Principal"] == "apigateway.amazonaws.com"
-        assert re.search(r":\$\{HttpApi\}/\*/[A-Z*]+/(users\*|stats)$", found["SourceArn"]["Fn::Sub"])
 
 
 def test_stage_is_throttled_and_logged() -> None:
     """A flood costs a bounded amount, and leaves a trace."""
-    stage = properties("DefaultStage")
+    stage = properties("HttpApi")
     assert stage["DefaultRouteSettings"] == {
         "ThrottlingRateLimit": {"Ref": "ThrottlingRate"},
         "ThrottlingBurstLimit": {"Ref": "ThrottlingBurst"},
@@ -95,7 +95,8 @@ def test_stage_is_throttled_and_logged() -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_rights_name_actions_and_resources(function: str) -> None:
     """No wildcard, nothing outside this template but an export, no managed policy but the two that SAM always adds."""
-    assert "Events" not in properties(function), "SAM would add a policy that reads every stream of the account"
+    events = {event["Type"] for event in properties(function).get("Events", {}).values()}
+    assert events <= {"HttpApi", "Schedule"}, "for a stream SAM would add a policy that reads all of the account's"
     assert all(set(policy) == {"Statement"} for policy in policies(function))
     for statement in statements(function):
         assert statement["Effect"] == "Allow"
