@@ -1,1 +1,1 @@
-"""Performance: measured, charted, and simulated past one machine."""
+"""Performance: measured, and simulated past one machine."""

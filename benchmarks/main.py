@@ -109,7 +109,7 @@ def show(results: Results, *, whole: bool) -> int:
     ours = [line for line in report.wrongs(results) if line.startswith(OURS.name)]
     console.print(f"{len(verdicts) - len(missed)} of {len(verdicts)} targets met.")
     if whole:
-        console.print(f"Everything, with charts: {page.write(results, verdicts, FOLDER).relative_to(ROOT)}")
+        console.print(f"Everything: {page.write(results, verdicts, FOLDER).relative_to(ROOT)}")
     else:
         console.print("Some workloads only: benchmarks/results.md stays as it was. `make bench` writes it.")
     for one in missed:

@@ -1,4 +1,4 @@
-"""A run's results as a page with charts: benchmarks/results.md."""
+"""A run's results as a page: benchmarks/results.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from benchmarks import charts, costs, machine, prices
+from benchmarks import costs, machine, prices
 from benchmarks.kinds import KINDS, OURS
 from benchmarks.payload import payload_bytes
 from benchmarks.report import MATRIX, dollar_rows, figure, micros, names, wrongs
@@ -26,11 +26,9 @@ OUR_NAME = OURS.name
 
 
 def write(results: Results, verdicts: Sequence[Verdict], folder: Path) -> Path:
-    """Write the page and its charts; return the page."""
+    """Write the page and return it."""
     page = folder / "results.md"
     page.write_text("\n".join(_lines(results, verdicts)) + "\n")
-    (folder / "cpu.svg").write_text(_cpu_chart(results))
-    (folder / "dollars.svg").write_text(_dollar_chart(results))
     return page
 
 
@@ -72,7 +70,6 @@ def _matrix(results: Results) -> Iterator[str]:
         rows.append((f"{name} **(wrong)**" if results.wrong(name) else name, *shown))
     yield from table(("", *keys), rows)
     yield "".join(f"{key}: {TITLES[key]}. " for key in keys) + "C is to the transaction of an item an event.\n"
-    yield "![CPU by workload and peer](cpu.svg)\n"
 
 
 def _wrong(results: Results) -> Iterator[str]:
@@ -181,32 +178,3 @@ def _dollars(results: Results) -> Iterator[str]:
     yield f"Capacity as measured above, on demand in us-east-1: ${write:.3f} a million write units,"
     yield f"${read:.3f} a million read units. Storage and Lambda are not in it.\n"
     yield from table(("", *columns), rows)
-    yield "![Dollars for a million](dollars.svg)"
-
-
-def _bar(results: Results, name: str, value: float, label: str) -> charts.Bar:
-    wrong = results.wrong(name)
-    kind = "ours" if name.startswith(OUR_NAME) else "wrong" if wrong else "peer"
-    return charts.Bar(name, value, kind, f"{label} (wrong)" if wrong else label)
-
-
-def _cpu_chart(results: Results) -> str:
-    panels = []
-    for key in (key for key in MATRIX if key in results.rows):
-        base = results.base(key)
-        row = {name: one for name, one in results.rows[key].items() if not one.missing}
-        if base:
-            bars = [_bar(results, name, one.ratio(base), f"{one.ratio(base):.2f}") for name, one in row.items()]
-            panels.append(charts.Panel(f"{key}: {TITLES[key]}", bars, mark=1))
-    return charts.svg(panels, "CPU of each peer in each workload, as a ratio to plain boto3: less is better")
-
-
-def _dollar_chart(results: Results) -> str:
-    keys, found = costs.table(results.rows)
-    panels = []
-    for key in keys:
-        bars = [
-            _bar(results, name, by_key[key], f"${by_key[key]:.2f}") for name, by_key in found.items() if key in by_key
-        ]
-        panels.append(charts.Panel(f"A million {costs.COLUMNS[key]}", bars))
-    return charts.svg(panels, "Dollars for a million of each kind of work: less is better")

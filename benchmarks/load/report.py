@@ -1,4 +1,4 @@
-"""A run of the load in figures: on the terminal, as benchmarks/load.md with its chart, and for the simulation."""
+"""A run of the load in figures: on the terminal, as benchmarks/load.md, and for the simulation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE
 from rich.table import Table
 
-from benchmarks.load.chart import Panel, Series, svg
 from benchmarks.load.samples import milliseconds
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from benchmarks.load.samples import Answer, Samples
     from benchmarks.load.timings import Line
 
-CHART_SECONDS = 5
 _COLUMNS = ("route", "sent", "/ s", "p50 ms", "p90 ms", "p99 ms", "refused", "errors")
 
 
@@ -55,36 +53,8 @@ def refusals(samples: Samples) -> str:
     )
 
 
-def chart(samples: Samples) -> str:
-    """Return the run over time, in windows of five seconds: throughput, latency, lag."""
-    began, windows = samples.began, range(0, int(samples.seconds), CHART_SECONDS)
-    width = CHART_SECONDS
-    full = [start for start in windows if start + width <= samples.seconds] or [0]
-
-    def line(name: str, times: Sequence[tuple[float, float]], percent: float) -> Series:
-        points = []
-        for start in full:
-            inside = [seconds for at, seconds in times if start <= at - began < start + width]
-            if inside:
-                points.append((start + width / 2, milliseconds(inside, percent)))
-        return Series(name, points)
-
-    done = [(one.at + one.seconds, one.seconds) for one in samples.mix]
-    lags = [(one.at, one.seconds) for one in samples.lags]
-    rate = [(start + width / 2, sum(start <= at - began < start + width for at, _ in done) / width) for start in full]
-    return svg(
-        [
-            Panel("Requests a second", [Series("the mix", rate)]),
-            Panel("Latency over HTTP, ms", [line("p50", done, 50), line("p99", done, 99)]),
-            Panel("Projection lag, ms", [line("p50", lags, 50), line("p99", lags, 99)]),
-        ],
-        "Throughput, latency and projection lag over the time of the run",
-    )
-
-
 def write(folder: Path, samples: Samples, measured: Measured, checked: str) -> None:
-    """Write load.md and load.svg into a folder."""
-    (folder / "load.svg").write_text(chart(samples), encoding="utf-8")
+    """Write load.md into a folder."""
     (folder / "load.md").write_text(markdown(samples, measured, checked), encoding="utf-8")
 
 
@@ -113,8 +83,6 @@ def markdown(samples: Samples, measured: Measured, checked: str) -> str:
         "`min_version`: it holds the latency of that request.",
         "",
         "Queries look slower than commands: they print no log line, and the emulator waits up to 50 ms for one.",
-        "",
-        "![Throughput, latency and lag over time](load.svg)",
         "",
         "## What the time goes into",
         "",
