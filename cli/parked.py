@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,9 @@ from app.redrive import check_projection, parked_streams
 from app.redrive import redrive as redrive_parked
 from cli.options import AsJson, console, print_json
 from cli.target import connect
+
+if TYPE_CHECKING:
+    from eventfold.read_models.parking import Parked
 
 parked = typer.Typer(no_args_is_help=True, help="Streams that a projection can't go on with.")
 
@@ -29,7 +32,7 @@ def list_parked(context: typer.Context, *, projection: Projection = None, as_jso
     if not found:
         check_projection(projection)
     if as_json:
-        print_json([dataclasses.asdict(one) | {"since": one.since.isoformat()} for one in found])
+        print_json([_as_dict(one) for one in found])
     elif found:
         for one in found:
             since = one.since.isoformat(sep=" ", timespec="seconds")
@@ -60,3 +63,9 @@ def redrive(
     else:
         console.print(f"{done.redriven} redriven, {done.parked} still parked.")
     raise typer.Exit(1 if done.parked else 0)
+
+
+def _as_dict(one: Parked) -> dict[str, object]:
+    shown = dataclasses.asdict(one) | {"since": one.since.isoformat()}
+    del shown["token"]
+    return shown

@@ -69,4 +69,6 @@ def project(target: AnyTarget, batch: StreamBatch, upto: Limits | None = None, *
     unreadable = [stream for stream in batch.unreadable if target.follows(stream)]
     redriven = runner().redrive(target, unreadable, upto=upto)
     log_parked(target.name, redriven)
+    for failure in (result.failed | redriven.failed).values():
+        raise failure
     return result.reached | redriven.reached

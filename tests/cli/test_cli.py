@@ -81,7 +81,8 @@ def test_list_as_json_is_for_programs(app: Application, run: Callable[..., Ended
 
 def test_list_shows_one_projection(app: Application, run: Callable[..., Ended]) -> None:
     park(app, "1")
-    wiring.parked_store().release("stats", "user-1")
+    (stats,) = wiring.parked_store().listed("stats")
+    wiring.parked_store().release(stats)
     wiring.parked_store().park("retired", "user-1", 0, "a projection that the code no longer has")
     assert run(*AWS, "parked", "list", "--projection", "stats").code == 0
     for name in ("directory", "retired"):

@@ -64,9 +64,28 @@ def test_parked_streams_are_listed_by_projection_and_released(parked: ParkedStor
         parked.park(projection, stream, 0, "x")
     assert {one.stream for one in parked.listed("p")} == {"thing-1", "thing-2"}
     assert sum(1 for _ in parked.listed()) == 3
-    parked.release("p", "thing-1")
-    parked.release("p", "thing-1")
+    found = parked.find("p", "thing-1")
+    assert found in list(parked.listed("p"))
+    assert found is not None
+    assert parked.release(found)
+    assert parked.release(found)  # again: the answer was lost, or another was first
+    assert parked.find("p", "thing-1") is None
     assert {(one.projection, one.stream) for one in parked.listed()} == {("p", "thing-2"), ("q", "thing-1")}
+
+
+def test_only_the_parking_that_was_seen_is_released(parked: ParkedStore) -> None:
+    parked.park("p", "thing-1", 0, "first")
+    first = parked.find("p", "thing-1")
+    assert first is not None
+    parked.park("p", "thing-1", 0, "again")
+    assert not parked.release(first)
+    again = parked.find("p", "thing-1")
+    assert again is not None
+    assert again.attempts == 2
+    assert parked.release(again)
+    parked.park("p", "thing-1", 0, "anew")
+    assert not parked.release(first)  # both are the first attempt
+    assert [(one.reason, one.attempts) for one in parked.listed()] == [("anew", 1)]
 
 
 def test_counters_and_checkpoint_move_together_or_not_at_all(tallies: TallyStore) -> None:

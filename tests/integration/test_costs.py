@@ -15,6 +15,7 @@ from eventfold.core.errors import ItemTooLargeError, VersionConflictError
 from eventfold.core.store import end_of
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.dynamodb.items import MAX_ITEM_BYTES, commit_to_item, item_bytes
+from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.memory import MemoryParkedStore
 from eventfold.read_models.projections import RowTarget
@@ -22,6 +23,7 @@ from eventfold.read_models.projector import ProjectionRunner
 from eventfold.testing import Meter
 from eventfold.testing.contract import commit
 from tests.domain import COUNTER, TOTALS, Add
+from tests.support import create_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -172,6 +174,27 @@ def test_a_projection_batch_is_one_read_and_one_write_a_stream(
     with Meter.on(local_client) as meter:
         ProjectionRunner(store, MemoryParkedStore()).run(RowTarget(TOTALS, rows), batch)
     assert meter.requests == ["BatchGetItem"]
+
+
+def test_a_gap_costs_a_look_at_what_is_parked_and_a_query_and_a_release_a_write(
+    local_client: DynamoDBClient, store: DynamoDBEventStore, rows: DynamoDBRowStore, local_tables: tuple[str, str]
+) -> None:
+    create_table(local_client, "ParkedTable", table := f"{local_tables[0]}-parked")
+    parked = DynamoDBParkedStore(local_client, table)
+    runner, target = ProjectionRunner(store, parked), RowTarget(TOTALS, rows)
+    handler = CommandHandler(store, COUNTER)
+    for n in (1, 2):
+        for _ in range(2):
+            handler.handle(str(n), Add(amount=1))
+    parked.park("totals", "counter-2", 0, "x")
+    for n, released in ((1, []), (2, ["counter-2"])):
+        (_, last) = store.oldest_first(f"counter-{n}")
+        with Meter.on(local_client) as meter:
+            assert runner.run(target, [last]).released == released
+        assert meter.requests == ["BatchGetItem", "GetItem", "Query", "PutItem", *["DeleteItem"] * len(released)]
+    with Meter.on(local_client) as meter:
+        assert parked.find("totals", "counter-1") is None
+    assert meter.capacity == 1  # consistent; to delete it in any case would be a write unit, at five times the price
 
 
 def test_the_size_of_an_item_is_what_dynamodb_counts(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:

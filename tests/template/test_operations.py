@@ -37,7 +37,7 @@ def test_redrive_may_do_what_projections_may_and_list_what_is_parked() -> None:
 
 
 def test_rights_on_what_is_parked_are_those_that_parking_needs() -> None:
-    parking = {("dynamodb:UpdateItem", "ParkedTable.Arn"), ("dynamodb:DeleteItem", "ParkedTable.Arn")}
+    parking = {(f"dynamodb:{action}Item", "ParkedTable.Arn") for action in ("Get", "Update", "Delete")}
     assert {right for right in rights("ProjectionsFunction") if right[1] == "ParkedTable.Arn"} == parking
     for function in ("CommandsFunction", "QueriesFunction", "SnapshotsFunction"):
         assert not [right for right in rights(function) if right[1] == "ParkedTable.Arn"]

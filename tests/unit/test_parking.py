@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -21,8 +21,8 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 class World:
     """A store with a projection that can't digest 13 until it is fixed."""
 
-    def __init__(self) -> None:
-        self.store = MemoryEventStore()
+    def __init__(self, store: Meanwhile | None = None) -> None:
+        self.store = store or Meanwhile()
         self.rows = MemoryRowStore()
         self.parked = MemoryParkedStore()
         self.fixed = False
@@ -107,14 +107,102 @@ def test_a_stream_that_was_trimmed_is_healed_by_its_next_commit(world: World) ->
     assert world.row("counter-1") == (4, 10)
 
 
-def test_what_can_not_even_be_parked_fails_the_batch_so_that_it_comes_again(world: World) -> None:
-    class Down(MemoryParkedStore):
-        def park(self, projection: str, stream: str, version: int, reason: str) -> None:
-            raise StoreUnavailableError("ThrottlingException")
+# --- A redrive, or a heal, while the feed parks the same stream -------------------------------------------
 
-    runner = ProjectionRunner(world.store, Down())
-    with pytest.raises(StoreUnavailableError):
-        runner.run(world.target, world.append("counter-1", 13))
+
+class Meanwhile(MemoryEventStore):
+    """Lets another process work between two requests of this one: right after the event table was read."""
+
+    then: Callable[[], object] | None = None
+
+    def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
+        read = list(super().oldest_first(stream, after=after))
+        then, self.then = self.then, None
+        if then:
+            then()
+        return iter(read)
+
+
+@pytest.mark.parametrize("by", ["a redrive", "the next commit"])
+def test_what_was_parked_after_the_event_table_was_read_stays_parked(by: str) -> None:
+    """The row lacks the commit that the other process has parked, and only the parking says so."""
+    world = World(Meanwhile())
+    world.runner.run(world.target, world.append("counter-1", 13))
+    world.fixed = True
+    wake_up = world.append("counter-1", 1)
+
+    def park_another() -> None:
+        world.fixed = False
+        world.runner.run(world.target, world.append("counter-1", 13))
+        world.fixed = True
+
+    world.store.then = park_another
+    if by == "a redrive":
+        result = world.runner.redrive(world.target, ["counter-1"])
+    else:
+        result = world.runner.run(world.target, wake_up)
+    assert world.row("counter-1") == (2, 14)
+    assert result.released == []
+    assert [(one.stream, one.attempts) for one in world.parked.listed()] == [("counter-1", 2)]
+    assert world.runner.redrive(world.target, ["counter-1"]).released == ["counter-1"]
+    assert world.row("counter-1") == (3, 27)
+
+
+def test_two_redrives_at_once_apply_once_and_release() -> None:
+    world = World(Meanwhile())
+    world.runner.run(world.target, world.append("counter-1", 13, 1))
+    world.fixed = True
+    world.store.then = lambda: world.runner.redrive(world.target, ["counter-1"])
+    result = world.runner.redrive(world.target, ["counter-1"])
+    assert (result.applied, result.parked, world.row("counter-1")) == (0, {}, (2, 14))
+    assert list(world.parked.listed()) == []
+
+
+def test_a_stream_that_may_not_go_to_its_end_is_not_released(world: World) -> None:
+    world.runner.run(world.target, world.append("counter-1", 1, 13, 2))
+    world.fixed = True
+    result = world.runner.redrive(world.target, ["counter-1"], upto={"counter-1": 2})
+    assert (result.released, world.row("counter-1")) == ([], (2, 14))
+    assert len(list(world.parked.listed())) == 1
+
+
+class Full(MemoryParkedStore):
+    """Can't park some streams."""
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__()
+        self.refused = refused
+
+    def park(self, projection: str, stream: str, version: int, reason: str) -> None:
+        if stream in self.refused:
+            raise ZeroDivisionError("a key that is too long, a table that is out of reach: whatever it is")
+        super().park(projection, stream, version, reason)
+
+
+def test_what_can_not_even_be_parked_has_to_come_again_and_holds_up_no_other_stream(world: World) -> None:
+    world.parked = Full("counter-1")
+    world.runner = ProjectionRunner(world.store, world.parked)
+    batch = [commit for stream in ("counter-1", "counter-2", "counter-3") for commit in world.append(stream, 13)]
+    result = world.runner.run(world.target, [*batch, *world.append("counter-4", 1)])
+    assert {stream: type(error) for stream, error in result.failed.items()} == {"counter-1": ZeroDivisionError}
+    assert result.parked.keys() == {"counter-2", "counter-3"}
+    assert world.row("counter-4") == (1, 1)
+
+
+def test_a_row_that_makes_no_sense_parks_its_stream_alone(world: World) -> None:
+    class Spoilt(MemoryRowStore):
+        def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+            if "counter-1" in streams:
+                raise KeyError("version")
+            return super().get(projection, streams)
+
+    world.rows = Spoilt()
+    target = RowTarget(Projection("totals", "counter", COUNTER.codec, Total, project), world.rows)
+    batch = [*world.append("counter-1", 1), *world.append("counter-2", 1)]
+    assert world.runner.run(target, batch).parked.keys() == {"counter-1"}
+    assert world.row("counter-2") == (1, 1)
+    assert world.runner.redrive(target, ["counter-1", "counter-2"]).parked.keys() == {"counter-1"}
+    assert [(one.stream, one.attempts) for one in world.parked.listed()] == [("counter-1", 2)]
 
 
 def test_read_models_that_can_not_be_read_fail_the_batch_so_that_it_comes_again(world: World) -> None:

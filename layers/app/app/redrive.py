@@ -102,6 +102,8 @@ def _redrive(
         waiting = streams.get(target.name, [])
         result = runner().redrive(target, waiting, upto=limits if active else None)
         report(target.name, result)
+        for failure in result.failed.values():
+            raise failure
         done = _sum(done, Redriven(len(result.released), len(result.parked)))
         if promotable:
             ahead = [one for others in streams.values() for one in others if one not in waiting]
@@ -126,4 +128,4 @@ def _forget(waiting: list[Parked], live: set[str]) -> None:
     for one in waiting:
         gone = GenerationName.parse(one.projection).read_model in known or one.since < long_ago
         if one.projection not in live and gone:
-            parked_store().release(one.projection, one.stream)
+            parked_store().release(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 import zlib
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -235,11 +236,21 @@ class MemoryParkedStore:
             there = self._parked.get((projection, stream))
             since = there.since if there else datetime.now(UTC)
             attempts = there.attempts + 1 if there else 1
-            self._parked[projection, stream] = Parked(projection, stream, version, reason, since, attempts)
+            token = uuid.uuid4().hex
+            self._parked[projection, stream] = Parked(projection, stream, version, reason, since, attempts, token)
 
-    def release(self, projection: str, stream: str) -> None:
+    def find(self, projection: str, stream: str) -> Parked | None:
+        """See `ParkedStore.find`."""
+        return self._parked.get((projection, stream))
+
+    def release(self, parked: Parked) -> bool:
         """See `ParkedStore.release`."""
-        self._parked.pop((projection, stream), None)
+        key = (parked.projection, parked.stream)
+        with self._lock:
+            if self._parked.get(key, parked).token != parked.token:
+                return False
+            self._parked.pop(key, None)
+            return True
 
     def listed(self, projection: str | None = None) -> Iterator[Parked]:
         """See `ParkedStore.listed`."""

@@ -5,16 +5,20 @@ WARNING: the names in this file are the stored format of that table.
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from eventfold.dynamodb.client import passing_errors_named
+from botocore.exceptions import ClientError
+
+from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.read_models.parking import Parked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 
 class DynamoDBParkedStore:
@@ -32,26 +36,43 @@ class DynamoDBParkedStore:
         with passing_errors_named():
             self._client.update_item(
                 TableName=self._table,
-                Key={"projection": {"S": projection}, "stream": {"S": stream}},
+                Key=_key(projection, stream),
                 UpdateExpression=(
-                    "SET #version = :version, #reason = :reason, #since = if_not_exists(#since, :now) "
+                    "SET #version = :version, #reason = :reason, #since = if_not_exists(#since, :now), #token = :token "
                     "ADD #attempts :one"
                 ),
-                ExpressionAttributeNames={f"#{name}": name for name in ("version", "reason", "since", "attempts")},
+                ExpressionAttributeNames={f"#{name}": name for name in _SET},
                 ExpressionAttributeValues={
                     ":version": {"N": str(version)},
                     ":reason": {"S": reason[:1000]},
                     ":now": {"S": self._clock().isoformat(timespec="milliseconds")},
+                    ":token": {"S": uuid.uuid4().hex},
                     ":one": {"N": "1"},
                 },
             )
 
-    def release(self, projection: str, stream: str) -> None:
-        """See `ParkedStore.release`. One request."""
+    def find(self, projection: str, stream: str) -> Parked | None:
+        """See `ParkedStore.find`. One request."""
         with passing_errors_named():
-            self._client.delete_item(
-                TableName=self._table, Key={"projection": {"S": projection}, "stream": {"S": stream}}
-            )
+            answer = self._client.get_item(TableName=self._table, Key=_key(projection, stream), ConsistentRead=True)
+        return _parked(answer["Item"]) if "Item" in answer else None
+
+    def release(self, parked: Parked) -> bool:
+        """See `ParkedStore.release`. One request."""
+        try:
+            with passing_errors_named():
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=_key(parked.projection, parked.stream),
+                    ConditionExpression="attribute_not_exists(#token) OR #token = :token",
+                    ExpressionAttributeNames={"#token": "token"},
+                    ExpressionAttributeValues={":token": {"S": parked.token}},
+                )
+        except ClientError as error:
+            if code_of(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
 
     def listed(self, projection: str | None = None) -> Iterator[Parked]:
         """See `ParkedStore.listed`. One request a page."""
@@ -73,6 +94,13 @@ class DynamoDBParkedStore:
                 yield from map(_parked, page["Items"])
 
 
+_SET = ("version", "reason", "since", "token", "attempts")
+
+
+def _key(projection: str, stream: str) -> dict[str, AttributeValueTypeDef]:
+    return {"projection": {"S": projection}, "stream": {"S": stream}}
+
+
 def _parked(item: Mapping[str, Any]) -> Parked:
     return Parked(
         projection=item["projection"]["S"],
@@ -81,4 +109,5 @@ def _parked(item: Mapping[str, Any]) -> Parked:
         reason=item["reason"]["S"],
         since=datetime.fromisoformat(item["since"]["S"]),
         attempts=int(item["attempts"]["N"]),
+        token=item["token"]["S"],
     )

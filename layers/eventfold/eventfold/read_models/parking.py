@@ -3,6 +3,10 @@
 A parked stream needs no lock. Its row stays at the last good version, so each later commit finds the gap, reads the
 table and meets the same obstacle: nothing overtakes it. Once the cause is gone the next commit, or a redrive, goes
 through and releases it. The event table is read for that, so the stream's 24 hours are no limit.
+
+Another process may park the stream again meanwhile, for a commit that came later. So who releases a stream looks at
+how it is parked first, then reads the event table to its end, and releases only that very parking: whatever was parked
+later stays parked.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ class Parked:
     """A stream that a projection can't go on with.
 
     `version` is the last one projected (0: none), `reason` the error by type and place, `since` the first failure,
-    in UTC, `attempts` how often it failed.
+    in UTC, `attempts` how often it failed. `token` is another one after each failure.
     """
 
     projection: str
@@ -29,6 +33,7 @@ class Parked:
     reason: str
     since: datetime
     attempts: int
+    token: str
 
 
 class ParkedStore(Protocol):
@@ -38,10 +43,14 @@ class ParkedStore(Protocol):
         """Set a stream aside; again counts one attempt more and keeps `since`."""
         ...
 
-    def release(self, projection: str, stream: str) -> None:
-        """Forget that a stream was parked; nothing happens if it was not."""
+    def find(self, projection: str, stream: str) -> Parked | None:
+        """Return how a stream is parked, read consistently; None if it is not."""
+        ...
+
+    def release(self, parked: Parked) -> bool:
+        """Forget that a stream was parked; False, and it stays parked, if that happened again since it was found."""
         ...
 
     def listed(self, projection: str | None = None) -> Iterator[Parked]:
-        """Yield what is parked, of one projection or of all."""
+        """Yield what is parked, of one projection or of all, read consistently."""
         ...

@@ -10,11 +10,10 @@ import traceback
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import TYPE_CHECKING, Self
 
 from eventfold.core.commit import first_gap
-from eventfold.core.errors import BrokenStreamError, EventfoldError
+from eventfold.core.errors import BrokenStreamError, EventfoldError, StoreUnavailableError
 from eventfold.read_models.projections import RowConflictError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from eventfold.core.commit import Commit
     from eventfold.core.store import EventStore
-    from eventfold.read_models.parking import ParkedStore
+    from eventfold.read_models.parking import Parked, ParkedStore
     from eventfold.read_models.target import AnyTarget, Mark
 
 
@@ -34,13 +33,15 @@ WRITERS = 8
 class BatchResult:
     """What a run did, counted in commits.
 
-    `parked` maps a stream to why it could not be projected, `reached` every other one to the version it is now at.
+    `parked` maps a stream to why it could not be projected, `failed` one that could not even be parked to why: its
+    commits have to come again. `reached` maps every other one to the version it is now at.
     """
 
     applied: int = 0
     duplicates: int = 0
     healed: int = 0
     parked: dict[str, Exception] = field(default_factory=dict)
+    failed: dict[str, Exception] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
     reached: dict[str, int] = field(default_factory=dict)
 
@@ -50,6 +51,7 @@ class BatchResult:
         self.duplicates += other.duplicates
         self.healed += other.healed
         self.parked |= other.parked
+        self.failed |= other.failed
         self.released += other.released
         self.reached |= other.reached
         return self
@@ -74,8 +76,7 @@ class ProjectionRunner:
         A stream that `upto` names comes to that version exactly, by the event table where the batch is short of it.
 
         Raises:
-            StoreUnavailableError: the read models can't be read, or a stream can't be parked. The whole batch is
-                to be tried again: what was applied is then dropped as duplicate.
+            StoreUnavailableError: the read models can't be read.
         """
         by_stream: dict[str, list[Commit]] = defaultdict(list)
         for commit in commits:
@@ -95,36 +96,42 @@ class ProjectionRunner:
     def _advance_each(self, target: AnyTarget, batches: Mapping[str, _Batch]) -> BatchResult:
         """Bring streams up to date side by side. Whatever fails, none is still being written when this returns."""
         result = BatchResult()
-        marks = target.read(list(batches)) if batches else {}
+        try:
+            marks = target.read(list(batches)) if batches else {}
+        except StoreUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 - one row that makes no sense fails a read of many: each is read by itself
+            marks = None
         runs = [
-            self._pool.submit(self._advance_or_park, target, stream, marks.get(stream), batch)
-            for stream, batch in batches.items()
+            self._pool.submit(self._advance_or_park, target, stream, marks, batch) for stream, batch in batches.items()
         ]
         wait(runs)
         for run in runs:
             result += run.result()
         return result
 
-    def _advance_or_park(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch) -> BatchResult:
-        result = BatchResult()
+    def _advance_or_park(
+        self, target: AnyTarget, stream: str, marks: Mapping[str, Mark] | None, batch: _Batch
+    ) -> BatchResult:
+        result, mark = BatchResult(), None
         try:
-            healed = self._advance(target, stream, mark, batch, result)
+            mark = (target.read([stream]) if marks is None else marks).get(stream)
+            self._advance(target, stream, mark, batch, result)
         except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
-            result.parked[stream] = failure
-            self._parked.park(target.name, stream, mark.version if mark else 0, reason_of(failure))
-        else:
-            # A parked stream has left a gap behind; without one there is nothing to release, and no request.
-            if healed or batch.commits is None:
-                self._parked.release(target.name, stream)
-                result.released.append(stream)
+            try:
+                self._parked.park(target.name, stream, mark.version if mark else 0, reason_of(failure))
+            except Exception as unparked:  # noqa: BLE001 - whatever it is, it is this stream's alone
+                result.failed[stream] = unparked
+            else:
+                result.parked[stream] = failure
         return result
 
-    def _advance(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch, result: BatchResult) -> bool:
-        """Bring one stream up to date; whether the event table had to help."""
+    def _advance(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch, result: BatchResult) -> None:
+        """Bring one stream up to date, and release it if that took it to the event table's end."""
         for attempt in range(1, self._attempts + 1):
             version = mark.version if mark else 0
-            pending, missing = self._pending(stream, version, batch)
-            events = [one for commit in pending for one in target.codec.recorded(commit)]
+            pending = self._pending(target.name, stream, version, batch)
+            events = [one for commit in pending.commits for one in target.codec.recorded(commit)]
             try:
                 if events and (folded := target.fold(mark, events)) is not None:
                     target.save(mark, folded)
@@ -133,32 +140,54 @@ class ProjectionRunner:
                     raise
                 mark = target.read([stream]).get(stream)
                 continue
-            result.applied += len(pending)
-            result.healed += missing
-            result.duplicates += len(batch.commits or ()) - (len(pending) - missing)
-            result.reached[stream] = pending[-1].last_version if pending else version
-            return missing > 0
+            result.applied += len(pending.commits)
+            result.healed += pending.missing
+            result.duplicates += len(batch.commits or ()) - (len(pending.commits) - pending.missing)
+            result.reached[stream] = pending.commits[-1].last_version if pending.commits else version
+            if pending.parked and self._parked.release(pending.parked):
+                result.released.append(stream)
+            return
         raise AssertionError("attempts is at least 1")
 
-    def _pending(self, stream: str, version: int, batch: _Batch) -> tuple[list[Commit], int]:
-        """Return the commits to apply behind `version`, in order, and how many of them the batch lacked."""
+    def _pending(self, name: str, stream: str, version: int, batch: _Batch) -> _Pending:
+        """Return what is to be applied behind `version`: from the batch, or from the event table where that has more.
+
+        A parked stream has left a gap behind, so the event table is read for it. Without a gap nothing is released, and
+        nobody asks whether it is parked.
+        """
         fresh: Mapping[int, Commit] = {
             commit.version: commit for commit in batch.commits or () if commit.version > version and batch.takes(commit)
         }
         if batch.commits is not None and not fresh and version >= (batch.limit or 0):
-            return [], 0
-        pending = [fresh[key] for key in sorted(fresh)]
-        short = batch.limit is not None and pending and pending[-1].last_version < batch.limit
-        if pending and not short and first_gap(version, pending) is None:
-            return pending, 0
-        pending = list(takewhile(batch.takes, self._store.oldest_first(stream, after=version)))
-        gap = first_gap(version, pending)
-        end = pending[-1].last_version if pending else version
+            return _Pending([])
+        commits = [fresh[key] for key in sorted(fresh)]
+        short = batch.limit is not None and commits and commits[-1].last_version < batch.limit
+        if commits and not short and first_gap(version, commits) is None:
+            return _Pending(commits)
+        parked = self._parked.find(name, stream)  # before the event table: see parking.py
+        stored = self._store.oldest_first(stream, after=version)
+        commits = []
+        for commit in stored:
+            if not batch.takes(commit):
+                parked = None  # it is not brought to its end
+                break
+            commits.append(commit)
+        gap = first_gap(version, commits)
+        end = commits[-1].last_version if commits else version
         if gap is None and fresh and end < max(fresh):
             gap = end + 1  # the stream has brought a commit that the table lacks
         if gap is not None:
             raise BrokenStreamError(stream, gap, "is missing from the event table")
-        return pending, sum(commit.version not in fresh for commit in pending)
+        return _Pending(commits, sum(commit.version not in fresh for commit in commits), parked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """Commits to apply, in order; how many of them the batch lacked; and what is to be released once they are."""
+
+    commits: list[Commit]
+    missing: int = 0
+    parked: Parked | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,10 @@ def _folded(target: AnyTarget, reading: StreamReading[Any]) -> Mark | None:
 
 def redriven(runner: ProjectionRunner, target: AnyTarget, stream: str, upto: int | None = None) -> str | None:
     """Bring one stream to its end, or to a version, from the event table; return why it had to be parked, if so."""
-    failures = runner.redrive(target, [stream], upto={} if upto is None else {stream: upto}).parked
-    return reason_of(failures[stream]) if stream in failures else None
+    done = runner.redrive(target, [stream], upto={} if upto is None else {stream: upto})
+    for failure in done.failed.values():
+        raise failure
+    return reason_of(done.parked[stream]) if stream in done.parked else None
 
 
 def patiently(write: Callable[[], None]) -> None:

@@ -236,7 +236,7 @@ class Rebuild:
             deleted += some
             yield deleted
         for one in self.parked(number):
-            self.parked_store.release(stored, one.stream)
+            self.parked_store.release(one)
         self.store.forget_progress(stored, range(_BEFORE, generation.parts))
         self._write(self.control().without(number))
 
