@@ -10,6 +10,7 @@ from app.http import (
     Api,
     IdempotencyKey,
     IfMatch,
+    Json,
     LambdaContext,
     Response,
     UserId,
@@ -30,7 +31,7 @@ api = Api()
 
 
 @api.post("/users", status_code=HTTPStatus.CREATED)
-def create_user(command: CreateUser, key: IdempotencyKey = None) -> Response[Versioned]:
+def create_user(command: Json[CreateUser], key: IdempotencyKey = None) -> Response[Versioned]:
     """Create a user. Its id follows from the idempotency key where there is one, so that a repeat finds it."""
     request = replace(request_of(api.current_event, key), new=True)
     id_ = str(uuid.uuid5(ID_NAMESPACE, f"{request.caller}\n{key}") if key else uuid.uuid4())
@@ -40,7 +41,7 @@ def create_user(command: CreateUser, key: IdempotencyKey = None) -> Response[Ver
 
 @api.patch("/users/<id_>")
 def update_user(
-    id_: UserId, command: UpdateUser, key: IdempotencyKey = None, if_match: IfMatch = None
+    id_: UserId, command: Json[UpdateUser], key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Response[Versioned]:
     """Change a user; nothing to change is no event."""
     outcome = run(id_, command, request_of(api.current_event, key, if_match))

@@ -41,7 +41,46 @@ def test_patch_appends_what_changed(app: Application) -> None:
     assert app.commits(id_)[-1].events[0]["data"] == {"name": "Grace", "email": None}
 
 
-@pytest.mark.parametrize("body", [{"name": "Ada"}, {}, {"name": None}])
+def test_patch_removes_an_email_that_is_null_and_leaves_one_that_is_absent(app: Application) -> None:
+    id_ = app.create("Ada", email="ada@example.com")
+    versions = [
+        app.request("PATCH", f"/users/{id_}", body).body["version"]
+        for body in ({"name": "Grace"}, {"email": None}, {"email": None}, {"email": "g@example.com"})
+    ]
+    assert versions == [2, 3, 3, 4]
+    app.project()
+    assert app.request("GET", f"/users/{id_}").body["email"] == "g@example.com"
+    app.request("PATCH", f"/users/{id_}", {"name": "Ada", "email": None})
+    app.project()
+    user = app.request("GET", f"/users/{id_}").body
+    assert (user["name"], user["email"], user["version"]) == ("Ada", None, 6)
+    trail = app.request("GET", f"/users/{id_}/events").body["events"]
+    assert [(one["type"], one["data"]) for one in trail[-2:]] == [
+        ("UserUpdated", {"name": "Ada"}),
+        ("UserEmailRemoved", {}),
+    ]
+    assert trail[-1]["commit_id"] == trail[-2]["commit_id"] != trail[-3]["commit_id"]
+
+
+def test_a_null_and_an_absent_field_are_two_requests_under_one_key(app: Application) -> None:
+    id_ = app.create("Ada", email="ada@example.com")
+    headers = {"Idempotency-Key": "k"}
+    for body, status in (
+        ({"name": "B", "email": None}, 200),
+        ({"name": "B"}, 422),
+        ({"email": None, "name": "B"}, 200),
+    ):
+        assert app.request("PATCH", f"/users/{id_}", body, headers=headers).status == status
+    assert len(app.commits(id_)) == 2
+
+
+def test_a_name_can_not_be_removed(app: Application) -> None:
+    answer = app.request("PATCH", f"/users/{app.create('Ada')}", {"name": None})
+    assert (answer.status, [error["field"] for error in answer.body["errors"]]) == (422, ["body.name"])
+    assert len(app.commits()) == 1
+
+
+@pytest.mark.parametrize("body", [{"name": "Ada"}, {}, {"email": None}])
 def test_a_patch_that_changes_nothing_answers_the_same_version_and_appends_nothing(
     app: Application, body: dict[str, str | None]
 ) -> None:

@@ -128,6 +128,8 @@ EXPECTED: dict[str, Answered | Done | Redrives] = {
     "commands/create-user-wrong-type": Answered(415),
     "commands/create-user-breaks-a-rule": Answered(422),
     "commands/update-user": Answered(200, ada, {"id": ADA, "version": 2}, 1),
+    "commands/update-user-remove-email": Answered(200, ada, {"id": ADA, "version": 2}, 1),
+    "commands/update-user-remove-name": Answered(422, ada),
     "commands/update-user-unchanged": Answered(200, ada, {"id": ADA, "version": 1}),
     "commands/update-user-if-match": Answered(200, ada, {"id": ADA, "version": 2}, 1),
     "commands/update-user-idempotent": Answered(200, ada, {"id": ADA, "version": 2}, 1),

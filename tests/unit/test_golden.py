@@ -23,6 +23,7 @@ EXAMPLES: dict[tuple[str, int], Data] = {
     ("UserCreated", 1): {"id": "7f6c", "name": "Ada Lovelace"},
     ("UserCreated", 2): {"name": "Ada Lovelace", "email": "ada@example.com"},
     ("UserUpdated", 1): {"name": None, "email": "ada@example.org"},
+    ("UserEmailRemoved", 1): {},
     ("UserDeleted", 1): {},
 }
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.users.directory import DIRECTORY, DirectoryRow
-from app.users.rules import UserCreated, UserDeleted, UserUpdated
+from app.users.rules import UserCreated, UserDeleted, UserEmailRemoved, UserUpdated
 from eventfold import Commit, Head
 from eventfold.core.errors import BrokenStreamError, StoreUnavailableError
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore
@@ -178,6 +178,7 @@ class TestDirectory:
             UserCreated(name="Ada"),
             UserUpdated(email="ada@example.com"),
             UserUpdated(name="Ada L."),
+            UserEmailRemoved(),
             UserDeleted(),
             id_="7",
         )
@@ -185,6 +186,7 @@ class TestDirectory:
             DirectoryRow(id="7", name="Ada"),
             DirectoryRow(id="7", name="Ada", email="ada@example.com"),
             DirectoryRow(id="7", name="Ada L.", email="ada@example.com"),
+            DirectoryRow(id="7", name="Ada L."),
             None,
         ]
 

@@ -19,6 +19,7 @@ from app.users.rules import (
     UserCreated,
     UserDeleted,
     UserDeletedError,
+    UserEmailRemoved,
     UserError,
     UserExistsError,
     UserNotFoundError,
@@ -47,6 +48,25 @@ def test_creating_another_user_in_its_place_is_refused() -> None:
 def test_an_update_records_only_what_changed() -> None:
     given(USERS, ADA).when(UpdateUser(name="Ada L.", email="ada@example.com")).then(UserUpdated(name="Ada L."))
     given(USERS, ADA).when(UpdateUser(email="new@example.com")).then(UserUpdated(email="new@example.com"))
+
+
+def test_a_null_email_removes_it_once_and_an_absent_one_leaves_it() -> None:
+    removed = given(USERS, ADA).when(UpdateUser(email=None)).then(UserEmailRemoved())
+    assert removed.state == User(status="active", name="Ada")
+    removed.when(UpdateUser(email=None)).then()
+    removed.when(UpdateUser(email="new@example.com")).then(UserUpdated(email="new@example.com"))
+    given(USERS, ADA).when(UpdateUser(name="Grace")).then(UserUpdated(name="Grace"))
+    given(USERS, UserCreated(name="Ada")).when(UpdateUser(email=None)).then()
+
+
+def test_a_name_changes_and_an_email_goes_in_one_commit() -> None:
+    both = UpdateUser(name="Grace", email=None)
+    given(USERS, ADA).when(both).then(UserUpdated(name="Grace"), UserEmailRemoved()).when(both).then()
+
+
+def test_a_name_can_not_be_removed() -> None:
+    with pytest.raises(ValidationError, match="A user has a name"):
+        UpdateUser(name=None)
 
 
 def test_an_update_that_changes_nothing_is_no_event() -> None:
@@ -94,7 +114,9 @@ def test_an_email_has_one_at_sign_between_two_parts(email: str) -> None:
 
 commands = st.one_of(
     st.builds(CreateUser, name=st.sampled_from(["Ada", "Bob"]), email=st.none()),
-    st.builds(UpdateUser, name=st.sampled_from(["Ada", "Bob", None]), email=st.sampled_from(["a@b", None])),
+    st.fixed_dictionaries(
+        {}, optional={"name": st.sampled_from(["Ada", "Bob"]), "email": st.sampled_from(["a@b", None])}
+    ).map(UpdateUser.model_validate),
     st.builds(DeleteUser),
 )
 

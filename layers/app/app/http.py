@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic import BaseModel, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema, from_json, to_json
 
 from app.callers import caller_of
 from app.problems import RequestError, answer
@@ -27,6 +27,7 @@ __all__ = [
     "Api",
     "IdempotencyKey",
     "IfMatch",
+    "Json",
     "LambdaContext",
     "Response",
     "UserId",
@@ -62,6 +63,22 @@ _NOBODYS_KEY = (
 )
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/=+;-]{1,128}")
 """What ids are made of (UUIDs, `traceparent`, X-Ray's): it goes into logs, where an e-mail address has no place."""
+
+
+class _FromJson:
+    """Validates a body as the JSON that it was: strict, and yet a date is text and a tuple a list."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        adapter = TypeAdapter(source)
+        return core_schema.no_info_wrap_validator_function(
+            lambda body, _: adapter.validate_json(to_json(body)), handler(source)
+        )
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+# Not a `type` statement: Powertools does not look into those.
+Json = Annotated[_Model, _FromJson(), Body()]
+"""A body, in a route's signature: `command: Json[CreateUser]`."""
 
 
 class Api(APIGatewayHttpResolver):

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, assert_never
 from pydantic import BaseModel
 
 from app.errors import InvalidCursorError, VersionNotReachedError
-from app.users.rules import USERS, UserCreated, UserDeleted, UserDeletedError, UserEvent, UserNotFoundError, UserUpdated
+from app.users.rules import (
+    USERS,
+    UserCreated,
+    UserDeleted,
+    UserDeletedError,
+    UserEmailRemoved,
+    UserEvent,
+    UserNotFoundError,
+    UserUpdated,
+)
 from eventfold.read_models.projections import Projection
 
 if TYPE_CHECKING:
@@ -38,9 +47,9 @@ def project(row: DirectoryRow | None, recorded: Recorded[UserEvent]) -> Director
         case UserCreated():
             return DirectoryRow(id=recorded.stream.partition("-")[2], name=event.name, email=event.email)
         case UserUpdated():
-            if row is None:
-                return None
-            return row.model_copy(update=event.model_dump(exclude_none=True))
+            return row and row.model_copy(update=event.model_dump(exclude_none=True))
+        case UserEmailRemoved():
+            return row and row.model_copy(update={"email": None})
         case UserDeleted():
             return None
         case _:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, assert_never
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation at run time
+from pydantic_core import PydanticCustomError
 
 from eventfold import Command, Data, Decider, Event, upcaster
 
@@ -25,10 +27,17 @@ class CreateUser(Command):
 
 
 class UpdateUser(Command):
-    """Change what is given; what is absent or null stays as it is."""
+    """Change what is given; what is absent stays as it is. A null email removes it."""
 
-    name: Name | None = None
+    name: Name | SkipJsonSchema[None] = None
     email: Email | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_given(cls, name: str | None) -> str:
+        if name is None:
+            raise PydanticCustomError("name_removed", "A user has a name: it can be changed, and not removed")
+        return name
 
 
 class DeleteUser(Command):
@@ -55,6 +64,10 @@ class UserUpdated(Event, name="UserUpdated", version=1):
     email: str | None = None
 
 
+class UserEmailRemoved(Event, name="UserEmailRemoved", version=1):
+    """The user has no email any more."""
+
+
 class UserDeleted(Event, name="UserDeleted", version=1):
     """The user is gone. The events stay."""
 
@@ -65,7 +78,7 @@ def without_id(data: Data) -> Data:
     return {"name": data["name"], "email": None}
 
 
-type UserEvent = UserCreated | UserUpdated | UserDeleted
+type UserEvent = UserCreated | UserUpdated | UserEmailRemoved | UserDeleted
 
 # --- State ------------------------------------------------------------------------------------------------
 
@@ -128,7 +141,12 @@ def _update(command: UpdateUser, user: User) -> list[UserEvent]:
     _must_be_active(user)
     name = command.name if command.name != user.name else None
     email = command.email if command.email != user.email else None
-    return [UserUpdated(name=name, email=email)] if name is not None or email is not None else []
+    events: list[UserEvent] = []
+    if name is not None or email is not None:
+        events.append(UserUpdated(name=name, email=email))
+    if "email" in command.model_fields_set and command.email is None and user.email is not None:
+        events.append(UserEmailRemoved())
+    return events
 
 
 def _delete(user: User) -> list[UserEvent]:
@@ -152,6 +170,8 @@ def evolve(user: User, event: UserEvent) -> User:
             return User(status="active", name=event.name, email=event.email)
         case UserUpdated():
             return User(status=user.status, name=event.name or user.name, email=event.email or user.email)
+        case UserEmailRemoved():
+            return User(status=user.status, name=user.name)
         case UserDeleted():
             return User(status="deleted")
         case _:
@@ -163,6 +183,6 @@ USERS: Decider[UserCommand, User, UserEvent] = Decider(
     initial=User(),
     decide=decide,
     evolve=evolve,
-    events=(UserCreated, UserUpdated, UserDeleted),
+    events=(UserCreated, UserUpdated, UserEmailRemoved, UserDeleted),
     upcasters=(without_id,),
 )

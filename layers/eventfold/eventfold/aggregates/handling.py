@@ -219,10 +219,13 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
 
 
 def _ref(command: Command, request: Request) -> CommitRef:
-    """Name the commit: by the caller's key, with a digest of what was asked for and by whom."""
+    """Name the commit: by the caller's key, with a digest of what was asked for and by whom.
+
+    A field that was left out is no part of it: that is another request than one that says null.
+    """
     if request.key is None:
         return CommitRef(new_commit_id(), 0, "")
-    asked = f"{type(command).__name__}\n{request.caller}\n{command.model_dump_json()}"
+    asked = f"{type(command).__name__}\n{request.caller}\n{command.model_dump_json(exclude_unset=True)}"
     return CommitRef(request.key, 0, hashlib.sha256(asked.encode()).hexdigest()[:16])
 
 

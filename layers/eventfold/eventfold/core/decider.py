@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import to_json
 
 from eventfold.core.commit import stream_name
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from eventfold.core.upcasting import Upcaster
 
 
-class Command(BaseModel, frozen=True, extra="forbid"):
-    """A request to change an aggregate: named as an order, refused or turned into events."""
+class Command(BaseModel):
+    """A request to change an aggregate: named as an order, refused or turned into events.
+
+    Strict: `"12"` is no number. A field that may be left out has a default; `model_fields_set` says which were given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
