@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app import settings
@@ -83,7 +84,7 @@ class Run:
         """Write, project, redrive, check; return what is wrong."""
         with pauses(self._pause):
             with self.functions.faults:
-                self.turns.run(self._workers())
+                self.turns.run(self._workers(), seconds=24 * 3600)
                 self.functions.pump.drain()
                 self.functions.snapshots.drain()
                 findings = self._forgotten()
@@ -119,15 +120,14 @@ class Run:
             lines += [f"  {name:<28} {figures[name]}" for name in sorted(figures)]
         return "\n".join(lines)
 
-    def _workers(self) -> list[Callable[[], None]]:
-        functions = self.functions
-        lanes = [
-            functions.lane_worker(pump, number, is_over=self._is_over)
-            for pump in (functions.pump, functions.snapshots)
-            for number in range(pump.mapping.parallelization_factor)
-        ]
-        writers = [lambda writer=writer: self._write(writer) for writer in self.writers]
-        return [*writers, *lanes, lambda: functions.operator(is_over=self._is_over)]
+    def _workers(self) -> dict[str, Callable[[], None]]:
+        functions, take = self.functions, self.turns.take
+        workers = {f"writer {number}": partial(self._write, writer) for number, writer in enumerate(self.writers)}
+        for name, pump in (("projections", functions.pump), ("snapshots", functions.snapshots)):
+            workers[f"{name}, reader"] = partial(pump.read_on, pause=take, is_over=self._is_over)
+            for number in range(pump.mapping.parallelization_factor):
+                workers[f"{name}, lane {number}"] = partial(pump.work_on, number, pause=take)
+        return {**workers, "operator": partial(functions.operator, is_over=self._is_over)}
 
     def _write(self, writer: Writer) -> None:
         try:

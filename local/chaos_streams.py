@@ -147,25 +147,6 @@ class Functions:
             return [record, nameless]
         return [record]
 
-    def lane_worker(self, pump: StreamPump, number: int, *, is_over: Callable[[], bool]) -> Callable[[], None]:
-        """Return what works on one lane of a mapping until there is nothing more to come."""
-
-        def work() -> None:
-            idle = 0
-            while True:
-                lane = next((lane for lane in pump.lanes if lane.number == number), None)
-                if lane is not None and pump.step(lane):
-                    idle = 0
-                    continue
-                idle += 1
-                if number == 0 and idle % 8 == 0 and not pump.fetch() and not pump.waiting and is_over():
-                    return
-                if number and is_over() and not pump.waiting:
-                    return
-                self.turns.take()
-
-        return work
-
     def operator(self, *, is_over: Callable[[], bool]) -> None:
         """Redrive from time to time, as the schedule does; meanwhile let read models throttle, break, and be fixed."""
         while not is_over():

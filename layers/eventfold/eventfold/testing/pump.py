@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 _LONGEST_WAIT = 8
+_LONGEST_PAUSE = 60.0
+_IDLE_SECONDS = 0.25
+"""Lambda polls an idle shard four times a second: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"""
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,13 @@ class Lane:
     random: random.Random
     records: deque[Record] = field(default_factory=deque)
     failed: deque[_Batch] = field(default_factory=deque)
+    under_way: int = 0
+    """Records that the function has at this moment: it may still fail on them, or get them again."""
+    failures: int = 0
+    """Failures in a row."""
 
     def __len__(self) -> int:
-        return len(self.records) + sum(len(batch.records) for batch in self.failed)
+        return len(self.records) + sum(len(batch.records) for batch in self.failed) + self.under_way
 
 
 class StreamPump:
@@ -129,6 +136,8 @@ class StreamPump:
         self.counts: Counter[str] = Counter()
         """Records read, filtered out, delivered, late and duplicated; invocations, and of these failures and splits."""
         self.lanes: list[Lane] = []
+        self.ended = False
+        """Whether `read_on` has come to the end: whoever works on a lane can go home."""
         self.mapping = mapping
         self._read = read
         self._function = function
@@ -146,13 +155,13 @@ class StreamPump:
 
     def fetch(self) -> int:
         """Take what is new in the stream into the lanes; how many records that was."""
+        new = list(self._read())  # Not under the lock: it asks the network, and the lanes go on meanwhile.
         with self._lock:
             self._fetches += 1
             due = [one for one in self._held if one[0] <= self._fetches]
             self._held = [one for one in self._held if one[0] > self._fetches]
             for _, shard, record in due:
                 self._lane_of(shard, record).records.append(record)
-            new = list(self._read())
             for shard, record in new:
                 self.counts["read"] += 1
                 if self.mapping.lets_through(record):
@@ -168,13 +177,42 @@ class StreamPump:
         if not batch.records:
             return False
         batch.invocations += 1
-        failed_from = self._invoke(batch)
-        if failed_from is None:
-            self._again(lane, batch.records)
-        else:
-            self._again(lane, batch.records[:failed_from])
-            self._after_failure(lane, batch, failed_from)
+        try:
+            failed_from = self._invoke(batch)
+            lane.failures = 0 if failed_from is None else lane.failures + 1
+            if failed_from is None:
+                self._again(lane, batch.records)
+            else:
+                self._again(lane, batch.records[:failed_from])
+                self._after_failure(lane, batch, failed_from)
+        finally:
+            lane.under_way = 0
         return True
+
+    def read_on(self, *, pause: Callable[[float], object], is_over: Callable[[], bool]) -> None:
+        """Fetch until `is_over`, and nothing is left in the stream or in any lane: the lanes' workers then end too.
+
+        One worker reads, and one each works on a lane's number with `work_on`; `pause` lets the others go on for so
+        many seconds. Only who reads can tell that nothing more will come, since a lane that is empty now may be given
+        records by the next fetch, or again by itself when the batch that it works on fails.
+        """
+        while not self.ended:
+            over = is_over()  # Asked first: what was written until then, the fetch brings.
+            if not self.fetch():
+                self.ended = over and not self.waiting
+                pause(_IDLE_SECONDS)
+
+    def work_on(self, number: int, *, pause: Callable[[float], object]) -> None:
+        """Invoke the function with what comes into the lanes of this number, until `read_on` says that it was all.
+
+        What failed comes again later and later. AWS does not say how much later.
+        """
+        while not self.ended:
+            mine = [lane for lane in self.lanes if lane.number == number]
+            worked = [self.step(lane) for lane in mine]
+            failures = max((lane.failures for lane in mine), default=0)
+            if failures or not any(worked):
+                pause(min(_LONGEST_PAUSE, 2 ** (failures - 1)) if failures else _IDLE_SECONDS)
 
     def drain(self, *, limit: int = 100_000) -> None:
         """Go on until nothing is left, lane by lane in an order by seed.
@@ -220,6 +258,7 @@ class StreamPump:
                 expired = [one for one in batch.records if _created(one) < oldest]
                 batch.records = [one for one in batch.records if _created(one) >= oldest]
                 self._give_up("RecordAgeExceeded", expired, batch.invocations)
+            lane.under_way = len(batch.records)
             return batch
 
     def _fresh(self, lane: Lane) -> list[Record]:
