@@ -51,10 +51,10 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
 
 chaos: $(VENV) ## Send 10,000 commands under every fault there is, then check every promise: SEED=1
-	@python -m local.chaos --seed $(SEED)
+	@python -m drills.chaos --seed $(SEED)
 
 rebuild-drill: setup ## Rebuild a read model under load on the local stack, check every row: EVENTS=200000
-	@python -m local.rebuild_drill --events $(EVENTS)
+	@python -m drills.rebuild --events $(EVENTS)
 
 load: setup $(LOAD) ## Put the local stack under load over HTTP, measure, recount everything: SECONDS=60 USERS=8
 	@python -m benchmarks.load --seconds $(SECONDS) --users $(USERS)

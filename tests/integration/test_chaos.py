@@ -17,7 +17,7 @@ def chaos(url: str, seed: int, commands: int) -> tuple[int, list[str]]:
     """Run in a process of its own, as `make chaos` does; return the exit code and the lines, without the time taken."""
     options = ["--seed", str(seed), "--commands", str(commands), "--users", "25", "--endpoint", url]
     done = subprocess.run(  # noqa: S603 - arguments of its own making
-        [sys.executable, "-m", "local.chaos", *options],
+        [sys.executable, "-m", "drills.chaos", *options],
         cwd=ROOT,
         env=os.environ | {"AWS_ENDPOINT_URL": url},
         capture_output=True,

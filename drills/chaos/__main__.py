@@ -20,6 +20,8 @@ from app import settings
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS
 from app.users.stats import STATS, TOTAL
+from drills.chaos.functions import TEMPLATE, Functions
+from drills.chaos.writers import SNAPSHOT_EVERY, World, Writer
 from eventfold.dynamodb import create_client
 from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
@@ -40,8 +42,6 @@ from eventfold.testing.faults import pauses
 from eventfold.testing.mapping import resource_properties
 from eventfold.testing.turns import Turns
 from local import dynamodb_local
-from local.chaos_streams import TEMPLATE, Functions
-from local.chaos_writers import SNAPSHOT_EVERY, World, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

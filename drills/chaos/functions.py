@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from eventfold.testing.shards import Record
     from eventfold.testing.turns import Turns
 
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 RATES = {
     Fault.THROTTLE: 0.02,
     Fault.ERROR_BEFORE: 0.01,
