@@ -59,8 +59,8 @@ rebuild-drill: setup ## Rebuild a read model under load on the local stack, chec
 load: setup $(LOAD) ## Put the local stack under load over HTTP, measure, recount everything: SECONDS=60 USERS=8
 	@python -m benchmarks.load --seconds $(SECONDS) --users $(USERS)
 
-scale: $(VENV) ## Simulate the deployed shape at up to 1,000,000 commands a second: where it breaks first, what it costs
-	@python -m benchmarks.scale --seed $(SEED)
+scale: $(VENV) ## Reckon where the deployed shape ends, up to 1,000,000 commands a second, and what it costs
+	@python -m benchmarks.scale
 
 bench: setup $(PEERS) $(CASTORE) ## Measure eventfold beside its peers: CPU, requests, capacity, dollars: ROUNDS=7 ONLY=A,B
 	@python -m benchmarks.main --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))

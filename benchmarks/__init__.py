@@ -1,1 +1,1 @@
-"""Performance: measured, and simulated past one machine."""
+"""Performance: measured on one machine, and reckoned past it."""

@@ -18,12 +18,12 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 TRANSACTION_FACTOR = 2
 """A write in a transaction is billed twice.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html"""
+INDEX_UNITS = 2
+"""Units of a row's entry in the index: a changed sort key is a delete and a put.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations"""
 POLL_SECONDS = 0.25
 """Lambda polls a stream's shard four times a second.
 https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"""
-MAX_PARALLELIZATION = 10
-"""Batches of one shard at the same time, each partition key in one of them.
-https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html"""
 CONCURRENCY_QUOTA = 1_000
 """Default quota of executions at the same time, for all functions of an account; raised on request.
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
@@ -33,7 +33,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html"""
 VCPU_MB = 1_769
 """Memory at which a function has one vCPU; less memory, less CPU in proportion.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
-GATEWAY_QUOTA, GATEWAY_BURST = 10_000, 5_000
+GATEWAY_QUOTA = 10_000
 """Default quota of requests a second to all APIs of an account; raised on request.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
@@ -60,8 +60,6 @@ A transaction prepares and commits, so it is reckoned as two.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Introduction.html"""
 ACCESS_LOG_BYTES = 250
 """A line of template.yaml's access log format, filled in."""
-PATIENCE_SECONDS = 1.0
-"""How long the command function's client goes on retrying a throttled write: three tries with pauses below a second."""
 CONFLICT_RETRIES = 8
 """How often a tally tries a transaction that another one was in the way of (eventfold.dynamodb.tallies)."""
 CONFLICT_LOSS = 0.01
