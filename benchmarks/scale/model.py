@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.scale import facts
@@ -224,6 +225,7 @@ def hours_to_grow(units: float) -> float:
     return max(math.log2(units / facts.NEW_TABLE_WCU), 0) * facts.DOUBLING_SECONDS / 3600
 
 
+@cache
 def _harmonic(count: int, power: float) -> float:
     """Return the sum of k ** -power for k to `count`, its tail by the Euler-Maclaurin formula."""
     exact = min(count, 1_000)
