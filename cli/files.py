@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import secrets
 import sys
 import zlib
 from contextlib import contextmanager
@@ -24,10 +25,12 @@ class FileInTheWayError(Exception):
 
 @contextmanager
 def written(name: str) -> Iterator[BinaryIO]:
-    """Open a file to write to. It has its name once it is whole; what an error leaves behind is deleted.
+    """Open a file to write to, which its owner alone may read. It has its name once all of it is on the disk.
+
+    What an error or Ctrl-C leaves behind is deleted. Of two that write under one name at once, the first to end has it.
 
     Raises:
-        FileInTheWayError: there is one of this name.
+        FileInTheWayError: there is one of this name, before or after.
     """
     if name == STANDARD:
         yield sys.stdout.buffer
@@ -35,19 +38,37 @@ def written(name: str) -> Iterator[BinaryIO]:
         return
     path = Path(name)
     if path.exists():
-        raise FileInTheWayError(f"{name} exists. Name another file, or delete that one.")
-    part = path.with_name(f"{path.name}.part")
+        raise _in_the_way(path)
+    part = path.with_name(f".eventfold-{secrets.token_hex(8)}.part")
     try:
-        with part.open("wb") as raw:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
             if _compressed(name):
                 # No name and no time in it: the same events make the same file.
                 with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as packed:
                     yield cast("BinaryIO", packed)
             else:
                 yield raw
-        part.replace(path)
+            raw.flush()
+            os.fsync(raw.fileno())
+        _name(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give a file its name, unless another has it by now: linking never replaces, as renaming does."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise _in_the_way(path) from None
+    except OSError:  # A file system without hard links.
+        if path.exists():
+            raise _in_the_way(path) from None
+        part.rename(path)
+
+
+def _in_the_way(path: Path) -> FileInTheWayError:
+    return FileInTheWayError(f"{path} exists. Name another file, or delete that one.")
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import string
+from contextlib import suppress
 from copy import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from eventfold import CommandHandler, Head, Request, StoredEvent, load, take_snapshot
+from eventfold import Backoff, CommandHandler, Head, Request, StoredEvent, load, take_snapshot
 from eventfold.aggregates.history import read_events
 from eventfold.core.errors import ItemTooLargeError, VersionConflictError
 from eventfold.core.store import end_of
@@ -22,7 +23,7 @@ from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 from eventfold.testing import Meter
 from eventfold.testing.contract import commit
-from tests.domain import COUNTER, TOTALS, Add
+from tests.domain import COUNTER, TOTALS, Add, TooMuchError
 from tests.support import create_table
 
 if TYPE_CHECKING:
@@ -110,6 +111,32 @@ def test_a_command_on_an_aggregate_that_the_process_knows_is_one_write(
     with Meter.on(local_client) as meter:
         handler.handle("1", Add(amount=1))
     assert (meter.requests, meter.capacity) == (["PutItem"], 1)
+
+
+def test_a_refusal_or_nothing_to_do_is_looked_at_again_consistently_and_writes_nothing(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    handler = CommandHandler(store, COUNTER)
+    handler.handle("1", Add(amount=1))
+    stranger = CommandHandler(store, COUNTER, cached_states=0)
+    for amount in (0, 2_000_000):
+        with Meter.on(local_client) as meter, suppress(TooMuchError):
+            handler.handle("1", Add(amount=amount))  # Known to the process.
+        assert (meter.requests, meter.capacity) == (["Query"], 1)
+        with Meter.on(local_client) as meter, suppress(TooMuchError):
+            stranger.handle("1", Add(amount=amount))
+        assert (meter.requests, meter.capacity) == (["Query", "Query"], 0.5 + 1)
+
+
+def test_a_command_that_loses_a_race_costs_one_write_more(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    handler = CommandHandler(store, COUNTER, backoff=Backoff(base=0))
+    handler.handle("1", Add(amount=1))
+    CommandHandler(store, COUNTER).handle("1", Add(amount=1))  # In another process: this one's state is old.
+    with Meter.on(local_client) as meter:
+        assert handler.handle("1", Add(amount=1)).conflicts == 1
+    assert meter.requests == ["PutItem", "PutItem"]
 
 
 def test_a_command_behind_a_snapshot_reads_one_page_of_short_commits(
