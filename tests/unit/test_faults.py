@@ -79,6 +79,27 @@ def test_throttled_at_every_try_the_caller_sees_dynamodbs_own_error(
     assert count(backend) == 0
 
 
+def test_a_table_out_of_reach_answers_nothing_whatever_names_it_and_the_others_do(
+    backend: tuple[DynamoDBClient, str],
+) -> None:
+    client, table = backend
+    key = {"stream": {"S": "counter-1"}, "version": {"N": "1"}}
+    with FaultInjector(client) as faults:
+        faults.out_of_reach.add(table)
+        for request in (
+            lambda: add(backend),
+            lambda: client.batch_get_item(RequestItems={table: {"Keys": [key]}}),
+            lambda: client.transact_write_items(TransactItems=[{"Delete": {"TableName": table, "Key": key}}]),
+        ):
+            with pytest.raises(ConnectionError):
+                request()
+        assert faults.counts == {Fault.OUT_OF_REACH: 3 * TRIES}
+        client.list_tables()
+        faults.out_of_reach.clear()
+        add(backend)
+    assert count(backend) == 1
+
+
 def test_errors_before_the_request_come_in_both_forms(backend: tuple[DynamoDBClient, str]) -> None:
     seen = set()
     for seed in range(12):

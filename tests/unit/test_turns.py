@@ -9,7 +9,8 @@ from functools import partial
 
 import pytest
 
-from eventfold.testing.turns import StuckError, Turns
+from eventfold.testing.faults import CrashError
+from eventfold.testing.turns import InlineExecutor, StuckError, Turns
 
 
 def order(seed: int) -> str:
@@ -49,9 +50,6 @@ def test_the_first_error_stops_the_others_and_is_raised() -> None:
         while True:
             turns.take()
 
-    def fail() -> None:
-        raise ZeroDivisionError
-
     with pytest.raises(ZeroDivisionError):
         turns.run({"runs": run, "fails": fail})
 
@@ -84,3 +82,35 @@ def test_who_blocks_is_told_by_name_and_place() -> None:
         StuckError, match=r"(?s)Nobody has taken a turn.*\n  the lane, wakes at .*block \(test_turns.py"
     ):
         turns.run({"the lane": block})
+
+
+def test_a_process_that_takes_too_long_dies_of_it() -> None:
+    turns, died = Turns(0), []
+
+    def invocation(seconds: float) -> None:
+        try:
+            with turns.within(60):
+                turns.take(seconds)
+        except CrashError:
+            died.append(seconds)
+        turns.take(600)
+
+    turns.run({str(seconds): partial(invocation, seconds) for seconds in (59, 61)})
+    assert died == [61]
+
+
+def test_an_inline_executor_works_in_the_turn_of_who_submits() -> None:
+    turns, order = Turns(0), []
+
+    def work(name: str) -> None:
+        with InlineExecutor(4) as pool:
+            pool.submit(turns.take, 10).result()
+            order.append((name, turns.now >= 10))
+            assert isinstance(pool.submit(fail).exception(), ZeroDivisionError)
+
+    turns.run({name: partial(work, name) for name in "ab"})
+    assert sorted(order) == [("a", True), ("b", True)]
+
+
+def fail() -> None:
+    raise ZeroDivisionError

@@ -51,6 +51,8 @@ class Fault(StrEnum):
     """Sent late."""
     TRANSACTION_CONFLICT = "transaction conflict"
     """A transaction cancelled because another one is at work on an item; meets `TransactWriteItems` alone."""
+    OUT_OF_REACH = "table out of reach"
+    """Each request that names a table meets a connection error; see `FaultInjector.out_of_reach`."""
     CRASH = "process crashed"
     """The process dies, before the request or after it; see `CrashError`."""
 
@@ -84,6 +86,8 @@ class FaultInjector:
         self.counts: Counter[Fault] = Counter()
         self.requests: Counter[str] = Counter()
         """Requests sent so far, by operation, retries among them."""
+        self.out_of_reach: set[str] = set()
+        """The tables that no request reaches at the moment."""
         self._events = client.meta.events
         self._random = random.Random(seed)  # noqa: S311 - faults, not secrets
         self._delay = delay
@@ -128,6 +132,9 @@ class FaultInjector:
 
     def _before_send(self, request: AWSPreparedRequest, event_name: str, **_: object) -> AWSResponse | None:
         operation = event_name.rpartition(".")[2]
+        if self.out_of_reach and not self.out_of_reach.isdisjoint(_tables(request)):
+            self.counts[Fault.OUT_OF_REACH] += 1
+            raise ConnectTimeoutError(endpoint_url=request.url)
         with self._lock:
             fault, other = self._draw(operation)
         self._now.after = None
@@ -198,6 +205,13 @@ def _answered(request: AWSPreparedRequest, status: int, body: Mapping[str, objec
     request.headers["X-Amz-Target"] = _HARMLESS
     request.body = b"{}"
     return AWSResponse(request.url, status, HTTPHeaders(), _Body(body))
+
+
+def _tables(request: AWSPreparedRequest) -> set[str]:
+    body: Any = json.loads(request.body or b"{}")  # type: ignore[arg-type] # bytes, as the client makes it
+    actions = [action for item in body.get("TransactItems", []) for action in item.values()]
+    named = [one["TableName"] for one in (body, *actions) if "TableName" in one]
+    return {*named, *body.get("RequestItems", {})}
 
 
 def _cancelled(request: AWSPreparedRequest) -> dict[str, object]:

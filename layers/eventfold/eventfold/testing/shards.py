@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
-    from mypy_boto3_dynamodbstreams.type_defs import ShardTypeDef
 
 type Record = dict[str, Any]
 """A stream record as Lambda hands it to a function."""
@@ -30,30 +29,43 @@ class StreamReader:
     def __init__(self, client: DynamoDBStreamsClient, arn: str) -> None:
         self._client = client
         self._arn = arn
+        self._parents: dict[str, str] = {}
         self._iterators: dict[str, str | None] = {}
 
     def __call__(self) -> Iterator[tuple[str, Record]]:
-        """Yield the records that are new, each with the id of its shard."""
-        for shard in self._shards():
-            id_ = shard["ShardId"]
-            if self._iterators.get(shard.get("ParentShardId", "")) is not None:
-                continue  # Its parent is still open.
-            if id_ not in self._iterators:
-                self._iterators[id_] = self._client.get_shard_iterator(
-                    StreamArn=self._arn, ShardId=id_, ShardIteratorType="TRIM_HORIZON"
-                )["ShardIterator"]
-            yield from ((id_, record) for record in self._records(id_))
+        """Yield the records that are new, each with the id of its shard. One request a shard that has none."""
+        self._parents = self._parents or self._list_shards()
+        read_on = True
+        while read_on:
+            read_on = False
+            for id_ in self._parents:
+                if self._ended(id_) or not self._ended(self._parents[id_]):
+                    continue
+                yield from ((id_, record) for record in self._records(id_))
+                read_on |= self._ended(id_)
+            if read_on:  # New shards are the children of one that has ended.
+                self._parents = self._list_shards()
 
-    def _shards(self) -> Iterator[ShardTypeDef]:
+    def _ended(self, shard: str) -> bool:
+        """Whether a shard has been read to its end; one that the stream no longer names has."""
+        return self._iterators.get(shard, "") is None or shard not in self._parents
+
+    def _list_shards(self) -> dict[str, str]:
+        """Return the shards, each with its parent."""
         start: dict[str, str] = {}
+        parents: dict[str, str] = {}
         while True:
             described = self._client.describe_stream(StreamArn=self._arn, **start)["StreamDescription"]  # type: ignore[arg-type] # one name of several
-            yield from described["Shards"]
+            parents |= {shard["ShardId"]: shard.get("ParentShardId", "") for shard in described["Shards"]}
             if not (last := described.get("LastEvaluatedShardId")):
-                return
+                return parents
             start = {"ExclusiveStartShardId": last}
 
     def _records(self, shard: str) -> Iterator[Record]:
+        if shard not in self._iterators:
+            self._iterators[shard] = self._client.get_shard_iterator(
+                StreamArn=self._arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
         while (iterator := self._iterators[shard]) is not None:
             answer = self._client.get_records(ShardIterator=iterator)
             self._iterators[shard] = answer.get("NextShardIterator")

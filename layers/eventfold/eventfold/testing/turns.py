@@ -12,10 +12,13 @@ import random
 import sys
 import threading
 import traceback
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from unittest import mock
+
+from eventfold.testing.faults import CrashError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +44,7 @@ class _Worker:
     name: str
     run: Callable[[], None]
     wakes: float = 0
+    dies: float = math.inf
     gate: threading.Lock = field(default_factory=threading.Lock)
     thread: threading.Thread | None = None
 
@@ -49,6 +53,22 @@ class _Worker:
         frame = sys._current_frames().get(self.thread.ident or 0) if self.thread else None  # noqa: SLF001 - the one way
         calls = [call for call in traceback.extract_stack(frame) if call.filename not in _WAITING] if frame else []
         return " < ".join(f"{call.name} ({call.filename.rpartition('/')[2]}:{call.lineno})" for call in calls[:-5:-1])
+
+
+class InlineExecutor(Executor):
+    """In the place of a thread pool: who submits does the work at once, in its own turn."""
+
+    def __init__(self, max_workers: int | None = None, thread_name_prefix: str = "") -> None:
+        del max_workers, thread_name_prefix
+
+    def submit[**P, T](self, run: Callable[P, T], /, *args: P.args, **more: P.kwargs) -> Future[T]:
+        """Do it now; the future is done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(run(*args, **more))
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, the future keeps it
+            future.set_exception(failure)
+        return future
 
 
 _WAITING = {__file__, threading.__file__}
@@ -111,6 +131,22 @@ class Turns:
             me.gate.acquire()
         if self._failure is not None:
             raise _StoppedError
+        if self.now > me.dies:
+            me.dies = math.inf
+            raise CrashError("out of time")
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Let this worker's process die if it takes longer, as Lambda ends an invocation that is out of time."""
+        me: _Worker | None = getattr(self._me, "worker", None)
+        if me is None:
+            yield
+            return
+        me.dies = self.now + seconds
+        try:
+            yield
+        finally:
+            me.dies = math.inf
 
     @contextmanager
     def instead_of_time(self) -> Iterator[None]:
