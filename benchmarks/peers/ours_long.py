@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve
 from eventfold import Recorded, load, stream_name
-from eventfold.aggregates.snapshots import DEFAULT_INTERVAL, first_page
+from eventfold.aggregates.loading import DEFAULT_INTERVAL, first_page
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.memory import MemoryParkedStore
 from eventfold.read_models.projections import Projection, RowTarget

@@ -10,7 +10,7 @@ from pydantic import BaseModel, JsonValue
 from app.users.rules import USERS, UserNotFoundError
 from eventfold import load, load_at, load_version
 from eventfold.aggregates.history import read_events
-from eventfold.aggregates.snapshots import first_page
+from eventfold.aggregates.loading import first_page
 from eventfold.core.store import end_of
 
 if TYPE_CHECKING:

@@ -55,9 +55,11 @@ class MemoryEventStore:
             if upto is None or key <= upto + 0.5:
                 yield item
 
-    def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
+    def oldest_first(
+        self, stream: str, *, after: int = 0, page_size: int | None = None, consistent: bool = True
+    ) -> Iterator[Commit]:
         """See `EventStore.oldest_first`."""
-        del consistent
+        del page_size, consistent
         for key, item in self._sorted(stream):
             if key > after and isinstance(item, Commit):
                 yield item

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from copy import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
-
-from eventfold.core.commit import REMEMBERED_COMMITS
 
 if TYPE_CHECKING:
     from eventfold.aggregates.loading import Loaded
@@ -39,9 +36,7 @@ class StateCache[S: BaseModel]:
             return known
 
     def put(self, loaded: Loaded[S]) -> None:
-        """Remember an aggregate, with as many keyed commits as a snapshot would carry."""
-        if len(loaded.refs) > REMEMBERED_COMMITS:
-            loaded = replace(loaded, refs=loaded.refs[-REMEMBERED_COMMITS:])
+        """Remember an aggregate."""
         with self._lock:
             self._known[loaded.stream] = loaded
             self._known.move_to_end(loaded.stream)

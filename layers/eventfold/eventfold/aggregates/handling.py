@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import BaseModel
 
 from eventfold.aggregates.caching import CACHED_STATES, StateCache
-from eventfold.aggregates.loading import Loaded, apply, follow, load
-from eventfold.aggregates.snapshots import DEFAULT_INTERVAL, crosses_boundary, first_page
+from eventfold.aggregates.loading import DEFAULT_INTERVAL, Loaded, apply, first_page, follow, load
+from eventfold.aggregates.snapshots import crosses_boundary
 from eventfold.core.commit import Commit, CommitRef
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,

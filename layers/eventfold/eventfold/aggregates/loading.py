@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from eventfold.core.commit import Commit, CommitRef, Head, Snapshot
+from eventfold.core.commit import REMEMBERED_COMMITS, Commit, CommitRef, Head, Snapshot
 from eventfold.core.errors import BrokenStreamError
 from eventfold.core.events import Event
 
@@ -17,12 +19,29 @@ if TYPE_CHECKING:
     from eventfold.core.decider import Command, Decider
     from eventfold.core.store import EventStore, Item
 
+DEFAULT_INTERVAL = 50
+"""Events between two snapshots."""
+
+HELD_BYTES = 32_000_000
+"""How much of a stream, about, a load holds while it looks for a snapshot from the end. Behind that it is streamed."""
+_COMMIT_BYTES = 2_000
+"""What a commit that was read takes in memory besides its events, about."""
+
+
+def first_page(interval: int = DEFAULT_INTERVAL) -> int:
+    """Return how many items a load asks for first, where snapshots are `interval` events apart.
+
+    Half of them, and some for a snapshot that is still on its way: most loads find their snapshot there, and a second
+    request costs less than always reading the other half.
+    """
+    return interval // 2 + 6
+
 
 class Loaded[S](NamedTuple):
     """An aggregate as a read saw it.
 
-    `refs` are the keyed commits that idempotency can still recognise: all since version 1, or those
-    since the snapshot and the ones it carries. `snapshot_version` is 0 where no snapshot was used.
+    `refs` are the keyed commits that idempotency recognises: the last `REMEMBERED_COMMITS`. `snapshot_version` is 0
+    where no snapshot was used.
     """
 
     stream: str
@@ -48,6 +67,7 @@ def load[C: Command, S: BaseModel, E: Event](
 ) -> Loaded[S]:
     """Return the state now: one newest-first query, which stops at the first usable snapshot.
 
+    Where none is near, the rest is replayed from version 1 as it is read, so that memory does not grow with the stream.
     An eventually consistent read costs half and may be some commits behind. Its pages may come from replicas that
     differ, so one that looks broken is read again, consistently.
 
@@ -55,7 +75,8 @@ def load[C: Command, S: BaseModel, E: Event](
         UnreadableStreamError: an event is unknown, or versions are missing; names stream and version.
     """
     try:
-        return _replay(decider, stream, store.newest_first(stream, page_size=page_size, consistent=consistent))
+        newest_first = store.newest_first(stream, page_size=page_size, consistent=consistent)
+        return _replay(store, decider, stream, newest_first, consistent=consistent)
     except BrokenStreamError:
         if consistent:
             raise
@@ -66,7 +87,7 @@ def load_version[C: Command, S: BaseModel, E: Event](
     store: EventStore, decider: Decider[C, S, E], stream: str, version: int
 ) -> Loaded[S]:
     """Return the state as it was right after `version`, or the newest if the stream ends before."""
-    return _replay(decider, stream, store.newest_first(stream, upto=version), upto=version)
+    return _replay(store, decider, stream, store.newest_first(stream, upto=version), upto=version)
 
 
 def load_at[C: Command, S: BaseModel, E: Event](
@@ -74,7 +95,7 @@ def load_at[C: Command, S: BaseModel, E: Event](
 ) -> Loaded[S]:
     """Return the state as it was at a moment: everything committed up to then, inclusive."""
     items = store.newest_first(stream)
-    return _replay(decider, stream, (item for item in items if item.at <= at))
+    return _replay(store, decider, stream, (item for item in items if item.at <= at))
 
 
 def apply[C: Command, S: BaseModel, E: Event](
@@ -85,30 +106,55 @@ def apply[C: Command, S: BaseModel, E: Event](
     Raises:
         BrokenStreamError: the commit does not follow it.
     """
-    return _fold(decider, loaded, [commit], None)
+    return _fold(decider, loaded, [commit])
 
 
 def follow[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E], loaded: Loaded[S], commit: Commit, events: Iterable[E]
 ) -> Loaded[S]:
     """Fold a commit that follows and whose events are at hand: what `apply` makes of their stored form."""
-    return _behind(loaded, [commit], commit.last_version, decider.fold(loaded.state, events))
+    refs = (*loaded.refs, commit.ref)[-REMEMBERED_COMMITS:] if commit.digest else loaded.refs
+    state = decider.fold(loaded.state, events)
+    return loaded._replace(version=commit.last_version, state=state, at=commit.at, refs=refs)
 
 
-def _replay[C: Command, S: BaseModel, E: Event](
-    decider: Decider[C, S, E], stream: str, newest_first: Iterator[Item], upto: int | None = None
+def _replay[C: Command, S: BaseModel, E: Event](  # noqa: PLR0913 - what every way of loading has, and what only some
+    store: EventStore,
+    decider: Decider[C, S, E],
+    stream: str,
+    newest_first: Iterable[Item],
+    *,
+    upto: int | None = None,
+    consistent: bool = True,
 ) -> Loaded[S]:
     base = Loaded(stream, 0, decider.initial)
-    commits: list[Commit] = []
+    held: list[Commit] = []
+    room = HELD_BYTES
     for item in newest_first:
         if isinstance(item, Commit):
-            commits.append(item)
+            held.append(item)
+            room -= item.stored_bytes + _COMMIT_BYTES
             if item.version == 1:
                 break
+            if room < 0:
+                commits = chain(_before(item, store, consistent=consistent), _oldest_first(held))
+                return _fold(decider, base, commits, upto)
         elif (restored := _restore(decider, item)) is not None:
             base = restored
             break
-    return _fold(decider, base, commits[::-1], upto)
+    return _fold(decider, base, _oldest_first(held), upto)
+
+
+def _before(commit: Commit, store: EventStore, *, consistent: bool) -> Iterator[Commit]:
+    """Yield what is older than a commit, from version 1 on. The fold finds out whether anything is missing there."""
+    oldest_first = store.oldest_first(commit.stream, consistent=consistent)
+    return takewhile(lambda one: one.version < commit.version, oldest_first)
+
+
+def _oldest_first(held: list[Commit]) -> Iterator[Commit]:
+    """Yield commits that were read newest first, and let go of each."""
+    while held:
+        yield held.pop()
 
 
 def _restore[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], snapshot: Snapshot) -> Loaded[S] | None:
@@ -122,25 +168,24 @@ def _restore[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], snap
 
 
 def _fold[C: Command, S: BaseModel, E: Event](
-    decider: Decider[C, S, E], base: Loaded[S], commits: list[Commit], upto: int | None
+    decider: Decider[C, S, E], base: Loaded[S], commits: Iterable[Commit], upto: int | None = None
 ) -> Loaded[S]:
     version, state = base.version, base.state
+    refs = deque(base.refs, REMEMBERED_COMMITS)
     codec, evolve = decider.codec, decider.evolve
-    for commit in commits:
-        if commit.version != version + 1:
-            raise BrokenStreamError(base.stream, commit.version, f"does not follow version {version}")
-        current = codec.current(commit) if upto is None else None
+    last: Commit | None = None
+    for last in commits:
+        if last.version != version + 1:
+            raise BrokenStreamError(base.stream, last.version, f"does not follow version {version}")
+        current = codec.current(last)
         if current is None:
-            version, state = _step(decider, state, commit, upto)
+            version, state = _step(decider, state, last, upto)
         else:
-            for event in current:
+            for event in current if upto is None else current[: upto - version]:
                 version, state = version + 1, evolve(state, event)
-    return _behind(base, commits, version, state)
-
-
-def _behind[S: BaseModel](base: Loaded[S], commits: list[Commit], version: int, state: S) -> Loaded[S]:
-    refs = base.refs + tuple(commit.ref for commit in commits if commit.digest)
-    return base._replace(version=version, state=state, at=commits[-1].at if commits else base.at, refs=refs)
+        if last.digest:
+            refs.append(CommitRef(last.id, version, last.digest))
+    return Loaded(base.stream, version, state, last.at if last else base.at, tuple(refs), base.snapshot_version)
 
 
 def _step[C: Command, S: BaseModel, E: Event](

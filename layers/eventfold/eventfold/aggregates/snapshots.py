@@ -6,25 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from eventfold.aggregates.loading import load
-from eventfold.core.commit import REMEMBERED_COMMITS, Snapshot
+from eventfold.aggregates.loading import first_page, load
+from eventfold.core.commit import Snapshot
 
 if TYPE_CHECKING:
     from eventfold.core.decider import Command, Decider
     from eventfold.core.events import Event
     from eventfold.core.store import EventStore
-
-DEFAULT_INTERVAL = 50
-"""Events between two snapshots."""
-
-
-def first_page(interval: int = DEFAULT_INTERVAL) -> int:
-    """Return how many items a load asks for first, where snapshots are `interval` events apart.
-
-    Half of them, and some for a snapshot that is still on its way: most loads find their snapshot there, and a second
-    request costs less than always reading the other half.
-    """
-    return interval // 2 + 6
 
 
 def crosses_boundary(first: int, last: int, interval: int) -> bool:
@@ -52,6 +40,6 @@ def take_snapshot[C: Command, S: BaseModel, E: Event](
         schema=decider.schema,
         state=decider.states.dump_json(loaded.state).decode(),
         at=loaded.at,
-        refs=loaded.refs[-REMEMBERED_COMMITS:],
+        refs=loaded.refs,
     )
     return snapshot if store.save_snapshot(snapshot) else None

@@ -50,7 +50,7 @@ def category_of(stream: str) -> str:
 
 
 REMEMBERED_COMMITS = 100
-"""Keyed commits that a snapshot carries: the least window in which an idempotency key is recognised."""
+"""Keyed commits that are remembered: the window in which an idempotency key is recognised."""
 
 
 class CommitRef(NamedTuple):
@@ -104,6 +104,11 @@ class Commit:
     def public_id(self) -> str:
         """An id to show: the same wherever it is shown, and with nothing of a caller's key in it, which `id` may be."""
         return hashlib.sha256(f"{self.stream}\n{self.version}".encode()).hexdigest()[:16]
+
+    @property
+    def stored_bytes(self) -> int:
+        """How much of it a store has handed over: the bytes of its events as they are stored, 0 if it was made here."""
+        return 0
 
     @property
     def last_version(self) -> int:

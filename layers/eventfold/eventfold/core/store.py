@@ -36,13 +36,16 @@ class EventStore(Protocol):
     ) -> Iterator[Item]:
         """Yield the stream from its end: commits that start at or before `upto`, snapshots up to it.
 
-        Reads pages as they are asked for. `page_size` bounds the items of the first page, and each next one may
-        hold twice as many: a reader who stops early pays little, one who reads on asks seldom.
+        Reads pages as they are asked for, and holds one at a time. `page_size` bounds the items of the first page, and
+        each next one may hold twice as many, up to a cap of the store's: a reader who stops early pays little, one who
+        reads on asks seldom.
         """
         ...
 
-    def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
-        """Yield the commits that start after version `after`, in order."""
+    def oldest_first(
+        self, stream: str, *, after: int = 0, page_size: int | None = None, consistent: bool = True
+    ) -> Iterator[Commit]:
+        """Yield the commits that start after version `after`, in order. Pages are as in `newest_first`."""
         ...
 
     def save_snapshot(self, snapshot: Snapshot) -> bool:

@@ -126,6 +126,12 @@ class StoredCommit(Commit):
             raise _broken(self._item, error) from None
 
     @property
+    def stored_bytes(self) -> int:
+        """See `Commit`."""
+        events = self._item.get("events", {})
+        return len(events.get("S") or events.get("B") or "")
+
+    @property
     def at(self) -> datetime:  # type: ignore[override] # as above
         """See `Commit`."""
         try:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # DynamoDB reserves several hundred words, `stream` among them.
 _KEY_NAMES = {"#stream": "stream", "#version": "version"}
 
+MAX_PAGE_ITEMS = 10_000
+"""No page is asked for more: the smallest commits fill 1 MB with as many, and there DynamoDB ends a page by itself."""
+
 
 class DynamoDBEventStore:
     """One item a commit, written by one conditional put: 1 request, 1 WCU a KB."""
@@ -61,12 +64,16 @@ class DynamoDBEventStore:
             query["ExpressionAttributeNames"] = _KEY_NAMES
             query["ExpressionAttributeValues"] = {":stream": {"S": stream}, ":upto": {"N": f"{upto}.5"}}
         if page_size is not None:
-            query["Limit"] = page_size
+            query["Limit"] = min(page_size, MAX_PAGE_ITEMS)
         return self._pages(query)
 
-    def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
+    def oldest_first(
+        self, stream: str, *, after: int = 0, page_size: int | None = None, consistent: bool = True
+    ) -> Iterator[Commit]:
         """See `EventStore.oldest_first`."""
         query = self._query(stream, consistent=consistent)
+        if page_size is not None:
+            query["Limit"] = min(page_size, MAX_PAGE_ITEMS)
         query["KeyConditionExpression"] = "#stream = :stream AND #version > :after"
         query["ExpressionAttributeNames"] = _KEY_NAMES
         query["ExpressionAttributeValues"] = {":stream": {"S": stream}, ":after": {"N": f"{after}.5"}}
@@ -116,8 +123,10 @@ class DynamoDBEventStore:
             if "LastEvaluatedKey" not in page:
                 return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            del page  # One page is held at a time.
             if "Limit" in query:
-                query["Limit"] *= 2  # A guess at what the reader needs, and it was not enough.
+                # A guess at what the reader needs, and it was not enough.
+                query["Limit"] = min(2 * query["Limit"], MAX_PAGE_ITEMS)
 
 
 def _refused_by(error: ClientError) -> Commit | None:
