@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -115,8 +116,8 @@ class Meanwhile(MemoryEventStore):
 
     then: Callable[[], object] | None = None
 
-    def oldest_first(self, stream: str, *, after: int = 0, consistent: bool = True) -> Iterator[Commit]:
-        read = list(super().oldest_first(stream, after=after))
+    def oldest_first(self, stream: str, **more: Any) -> Iterator[Commit]:
+        read = list(super().oldest_first(stream, **more))
         then, self.then = self.then, None
         if then:
             then()
