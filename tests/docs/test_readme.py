@@ -1,4 +1,4 @@
-"""What the README says works: its commands, its requests, its code, its links."""
+"""What the README and the docs say works: commands, requests, code, links."""
 
 from __future__ import annotations
 
@@ -17,32 +17,49 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 README = (ROOT / "README.md").read_text()
+DOCS = {
+    page: page.read_text() for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
+}
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+EVERYTHING = "\n".join(DOCS.values())
 
 
-def blocks(language: str) -> list[str]:
-    """Return the README's code blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(page: str, language: str) -> list[str]:
+    """Return a page's code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 def test_every_make_target_exists_and_is_listed() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S607
     targets = {line.split()[0] for line in listed.splitlines()}
     assert {"run", "test", "demo", "clean", "deploy"} <= targets
-    named = re.findall(r"\bmake ([a-z]+)\b(?=`|\s+#|:)", README)
+    named = re.findall(r"\bmake ([a-z-]+)\b(?=`|\s+#|:| [A-Z]+=)", EVERYTHING)
     assert {"run", "test", "deploy"} <= set(named)
     assert set(named) <= targets
 
 
 def test_every_link_and_file_name_leads_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("https://")]
-    assert len(links) > 10
-    assert [link for link in links if not (ROOT / link).exists()] == []
-    assert [path for path in re.findall(r"events/\w+/[\w-]+\.json", README) if not (ROOT / path).exists()] == []
+    links = [(page, link) for page, text in DOCS.items() for link in re.findall(r"\]\(([^)#]+)\)", text)]
+    inside = [(page, link) for page, link in links if not link.startswith("https://")]
+    assert len(inside) > 40
+    assert [(str(page), link) for page, link in inside if not (page.parent / link).exists()] == []
+    assert [path for path in re.findall(r"events/\w+/[\w-]+\.json", EVERYTHING) if not (ROOT / path).exists()] == []
+
+
+def test_a_link_to_a_file_is_named_as_the_file_is() -> None:
+    named = re.findall(r"\[(\w+\.py)\]\([^)]*?([^/)]+)\)", EVERYTHING)
+    assert len(named) > 20
+    assert [(name, file) for name, file in named if name != file] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 def test_the_code_runs_from_top_to_bottom() -> None:
-    code = blocks("python")
-    assert len(code) == 5
+    code = [*blocks("README.md", "python"), *blocks("docs/aggregates.md", "python")]
+    assert len(code) == 4
+    assert code == [block for page in DOCS for block in blocks(str(page.relative_to(ROOT)), "python")], "no other code"
     exec("\n".join(code), {"__name__": "readme"})  # noqa: S102 - our own README
 
 
@@ -56,7 +73,7 @@ def elsewhere(deployed: Stack, tmp_path: Path) -> Path:
 
 @pytest.mark.stack
 def test_the_requests_work_as_they_stand(elsewhere: Path) -> None:
-    (script,) = (block for block in blocks("sh") if "curl" in block)
+    (script,) = (block for block in blocks("README.md", "sh") if "curl" in block)
     # Queries come moments after their commands here: the read model gets its time.
     paced = script.replace('curl "$API/users?prefix=a"', 'sleep 3; curl "$API/users?prefix=a"')
     done = subprocess.run(["bash", "-eu", "-c", paced], cwd=elsewhere, check=True, capture_output=True, text=True)  # noqa: S603, S607
@@ -70,7 +87,7 @@ def test_the_requests_work_as_they_stand(elsewhere: Path) -> None:
 
 @pytest.mark.stack
 def test_the_operator_s_commands_work_as_they_stand(elsewhere: Path) -> None:
-    commands = re.findall(r"^\.venv/bin/eventfold (.*)$", README, flags=re.MULTILINE)
+    commands = re.findall(r"^\.venv/bin/eventfold ((?!.*s3://).*)$", OPERATIONS, flags=re.MULTILINE)
     assert len(commands) == 4
     for command in commands:
         program = [sys.executable, "-m", "cli.main", *command.split()]
