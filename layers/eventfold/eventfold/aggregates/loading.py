@@ -6,9 +6,9 @@ from collections import deque
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from eventfold.core.commit import REMEMBERED_COMMITS, Commit, CommitRef, Head, Snapshot
+from eventfold.core.commit import REMEMBERED_COMMITS, Commit, CommitRef, Head
 from eventfold.core.errors import BrokenStreamError
 from eventfold.core.events import Event
 
@@ -139,8 +139,8 @@ def _replay[C: Command, S: BaseModel, E: Event](  # noqa: PLR0913 - what every w
             if room < 0:
                 commits = chain(_before(item, store, consistent=consistent), _oldest_first(held))
                 return _fold(decider, base, commits, upto)
-        elif (restored := _restore(decider, item)) is not None:
-            base = restored
+        elif (state := decider.restore(item)) is not None:
+            base = Loaded(stream, item.version, state, item.at, item.refs, item.version)
             break
     return _fold(decider, base, _oldest_first(held), upto)
 
@@ -155,16 +155,6 @@ def _oldest_first(held: list[Commit]) -> Iterator[Commit]:
     """Yield commits that were read newest first, and let go of each."""
     while held:
         yield held.pop()
-
-
-def _restore[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], snapshot: Snapshot) -> Loaded[S] | None:
-    if snapshot.schema != decider.schema:
-        return None
-    try:
-        state = decider.states.validate_json(snapshot.state)
-    except ValidationError:
-        return None  # A snapshot is a shortcut: one that can't be read costs a longer replay, never an answer.
-    return Loaded(snapshot.stream, snapshot.version, state, snapshot.at, snapshot.refs, snapshot.version)
 
 
 def _fold[C: Command, S: BaseModel, E: Event](

@@ -29,6 +29,7 @@ def take_snapshot[C: Command, S: BaseModel, E: Event](
 
     Raises:
         ItemTooLargeError: the state is over DynamoDB's 400 KB.
+        UnstableStateError: its JSON would read back as another state.
         UnreadableStreamError: the stream can't be replayed.
     """
     loaded = load(store, decider, stream, page_size=first_page())
@@ -38,7 +39,7 @@ def take_snapshot[C: Command, S: BaseModel, E: Event](
         stream=stream,
         version=loaded.version,
         schema=decider.schema,
-        state=decider.states.dump_json(loaded.state).decode(),
+        state=decider.dump(loaded.state),
         at=loaded.at,
         refs=loaded.refs,
     )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from eventfold.core.commit import stream_name
+from eventfold.core.errors import UnstableStateError
 from eventfold.core.events import Codec, Event
+from eventfold.core.shape import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from eventfold.core.commit import Snapshot
     from eventfold.core.upcasting import Upcaster
 
 
@@ -36,6 +39,9 @@ class Decider[C: Command, S: BaseModel, E: Event]:
     nothing to do, or raises the domain's own error. `evolve(state, event)` replays one event. Both
     are pure. `upcasters` read the versions of events that the code no longer has. `category` begins the
     names of its streams, and with the events' names is the stored format.
+
+    Raise `state_version` when `evolve` or an upcaster makes another state of the same events, and the state's shape
+    stays: snapshots of before are wrong then, and nothing else says so.
     """
 
     category: str
@@ -44,6 +50,7 @@ class Decider[C: Command, S: BaseModel, E: Event]:
     evolve: Callable[[S, E], S]
     events: tuple[type[E], ...]
     upcasters: tuple[Upcaster, ...] = ()
+    state_version: int = 1
 
     def stream(self, id_: str) -> str:
         """Return the stream name of one aggregate."""
@@ -59,11 +66,39 @@ class Decider[C: Command, S: BaseModel, E: Event]:
         return Codec(*self.events, upcasters=self.upcasters)
 
     @cached_property
-    def states(self) -> TypeAdapter[S]:
-        """The JSON form of its state, as snapshots keep it."""
-        return TypeAdapter(type(self.initial))
+    def schema(self) -> str:
+        """A fingerprint of the state: its shape and defaults, `initial`, `state_version`.
+
+        A snapshot that has another one is ignored. Names of models, titles, descriptions and the order of fields may
+        change freely. A new default changes it, since a replay may then come to another state. The shape is pydantic's
+        JSON schema: a release that writes it otherwise costs every stream one longer replay.
+        """
+        shape = shape_of(self._states.json_schema(by_alias=False))
+        initial = self._states.dump_python(self.initial, mode="json", round_trip=True)
+        text = json.dumps([shape, initial, self.state_version], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def dump(self, state: S) -> str:
+        """Return a state's JSON, as snapshots keep it.
+
+        Raises:
+            UnstableStateError: reading it back would not give an equal state.
+        """
+        dumped = self._states.dump_json(state, round_trip=True).decode()
+        if self._read(dumped) != state:
+            raise UnstableStateError(f"{type(state).__name__} does not survive its round trip through JSON")
+        return dumped
+
+    def restore(self, snapshot: Snapshot) -> S | None:
+        """Return the state that a snapshot keeps; None if it has another schema or makes no sense."""
+        return self._read(snapshot.state) if snapshot.schema == self.schema else None
 
     @cached_property
-    def schema(self) -> str:
-        """A fingerprint of the state's JSON schema: another shape makes old snapshots unusable by itself."""
-        return hashlib.sha256(to_json(self.states.json_schema())).hexdigest()[:12]
+    def _states(self) -> TypeAdapter[S]:
+        return TypeAdapter(type(self.initial))
+
+    def _read(self, dumped: str) -> S | None:
+        try:
+            return self._states.validate_json(dumped, by_alias=False, by_name=True)
+        except ValidationError:
+            return None

@@ -5,6 +5,7 @@ EventfoldError
 │   ├── InvalidStreamNameError
 │   ├── VersionOutOfLineError
 │   ├── UnstableEventError
+│   ├── UnstableStateError
 │   └── ItemTooLargeError
 ├── VersionConflictError          somebody else's commit has that version
 ├── TooManyConflictsError         the race was lost at every attempt
@@ -44,6 +45,10 @@ class VersionOutOfLineError(InvalidCommitError):
 
 class UnstableEventError(InvalidCommitError):
     """An event that would come back different from what was stored."""
+
+
+class UnstableStateError(InvalidCommitError):
+    """A state whose snapshot would come back different from what the replay gives."""
 
 
 class ItemTooLargeError(InvalidCommitError):

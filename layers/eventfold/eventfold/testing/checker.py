@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from pydantic import BaseModel
 
-    from eventfold.core.commit import Head, Snapshot
+    from eventfold.core.commit import Head
     from eventfold.core.decider import Decider
     from eventfold.core.events import Event
     from eventfold.core.store import EventStore, Item
@@ -217,17 +217,17 @@ def check_tally[E: Event](tally: Tally[E], items: Iterable[Item], counted: Count
 
 
 def check_snapshots(decider: Decider[Any, Any, Any], items: Iterable[Item]) -> list[Finding]:
-    """Hold each snapshot against the replay of the events that it covers."""
+    """Hold each snapshot that a load uses against the replay of the events that it covers."""
     items = list(items)
     streams = commits_by_stream(items)
-    snapshots: list[Snapshot] = [item for item in items if not isinstance(item, Commit)]
+    snapshots = [item for item in items if not isinstance(item, Commit) and item.schema == decider.schema]
     findings: list[Finding] = []
     for snapshot in snapshots:
         covered = [one for one in streams.get(snapshot.stream, []) if one.last_version <= snapshot.version]
         events = [one.event for commit in covered for one in decider.codec.recorded(commit) if not one.retired]
         state = decider.fold(decider.initial, events)
         last = covered[-1].last_version if covered else 0
-        if last != snapshot.version or decider.states.validate_json(snapshot.state) != state:
+        if last != snapshot.version or decider.restore(snapshot) != state:
             findings.append(Finding(snapshot.stream, Wrong.DIFFERING, f"the snapshot of version {snapshot.version}"))
     return findings
 

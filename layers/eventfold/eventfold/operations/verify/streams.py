@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from eventfold.core.commit import REMEMBERED_COMMITS, Commit, category_of
 from eventfold.core.errors import UnreadableStreamError
 from eventfold.operations.scanning import Unreadable, whole
@@ -132,9 +130,8 @@ class StreamCheck:
             self._note(snapshot.version, wrong)
 
     def _wrong_in(self, snapshot: Snapshot, decider: Decider[Any, Any, Any]) -> str | None:
-        try:
-            state = decider.states.validate_json(snapshot.state)
-        except ValidationError:
+        state = decider.restore(snapshot)
+        if state is None:
             return "its state can't be read, though it says that it has the present schema"
         if state != self._state:
             return "its state is not what the replay gives"
