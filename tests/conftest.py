@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 EVENTS_TABLE = "events"
 hypothesis.settings.register_profile("fuzz", max_examples=1250)
+hypothesis.settings.register_profile("default", deadline=None)  # A busy machine is no failure.
+hypothesis.settings.load_profile("default")
 READ_MODELS_TABLE = "read-models"
 PARKED_TABLE = "parked"
 

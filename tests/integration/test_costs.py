@@ -22,7 +22,7 @@ from eventfold.memory import MemoryParkedStore
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 from eventfold.testing import Meter
-from eventfold.testing.contract import commit
+from eventfold.testing.commits import commit
 from tests.domain import COUNTER, TOTALS, Add, TooMuchError
 from tests.support import create_table
 

@@ -10,7 +10,7 @@ import pytest
 from eventfold import Head
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.dynamodb.parsing import OneParse
-from eventfold.testing.contract import commit
+from eventfold.testing.commits import commit
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

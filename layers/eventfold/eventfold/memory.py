@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from eventfold.core.commit import Commit, Head, Snapshot, check_commit, check_stream_name
+from eventfold.core.commit import MAX_READ_NAME_BYTES, Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.core.errors import VersionConflictError
 from eventfold.core.store import Item, already_appended
-from eventfold.dynamodb.items import commit_to_item
+from eventfold.dynamodb.items import StoredCommit, commit_to_item
 from eventfold.operations.scanning import Place, ScanPage
 from eventfold.read_models.generations import Control
 from eventfold.read_models.parking import Parked
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class MemoryEventStore:
-    """Keeps the contract of `EventStore` without durability."""
+    """Keeps the contract of `EventStore` without durability. What it gives back has been through the stored form."""
 
     def __init__(self) -> None:
         self._streams: dict[str, dict[float, Item]] = {}
@@ -38,12 +38,12 @@ class MemoryEventStore:
     def append(self, commit: Commit, *, after: Head | None) -> None:
         """See `EventStore.append`."""
         check_commit(commit, after)
-        commit_to_item(commit)  # Refuses what would not fit an item.
+        item = commit_to_item(commit)
         if after is None and already_appended(self, commit):
             return
         with self._lock:
-            winner = self._streams.setdefault(commit.stream, {}).setdefault(commit.version, commit)
-        if isinstance(winner, Commit) and not winner.is_same(commit):
+            winner = self._streams.setdefault(commit.stream, {}).setdefault(commit.version, StoredCommit(item))
+        if isinstance(winner, Commit) and winner != commit:
             raise VersionConflictError(commit.stream, commit.version, winner)
 
     def newest_first(
@@ -66,7 +66,7 @@ class MemoryEventStore:
 
     def save_snapshot(self, snapshot: Snapshot) -> bool:
         """See `EventStore.save_snapshot`."""
-        check_stream_name(snapshot.stream)
+        check_stream_name(snapshot.stream, MAX_READ_NAME_BYTES)
         with self._lock:
             items = self._streams.setdefault(snapshot.stream, {})
             there = items.get(snapshot.version + 0.5)
@@ -92,7 +92,7 @@ class MemoryEventStore:
         return {stream for stream in streams if 1 in self._streams.get(stream, {})}
 
     def _sorted(self, stream: str) -> list[tuple[float, Item]]:
-        check_stream_name(stream)
+        check_stream_name(stream, MAX_READ_NAME_BYTES)
         with self._lock:
             return sorted(self._streams.get(stream, {}).items(), key=lambda pair: pair[0])
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from eventfold.aggregates.caching import CACHED_STATES, StateCache
 from eventfold.aggregates.loading import DEFAULT_INTERVAL, Loaded, apply, first_page, follow, load
@@ -21,6 +22,7 @@ from eventfold.aggregates.snapshots import crosses_boundary
 from eventfold.core.commit import Commit, CommitRef
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,
+    InvalidCommitError,
     PreconditionFailedError,
     TooManyConflictsError,
     VersionConflictError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from eventfold.core.decider import Command, Decider
     from eventfold.core.store import EventStore
+    from eventfold.core.stored import StoredEvent
 
 _RACES_BEFORE_READING = 2
 
@@ -146,9 +149,10 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             view, answer = self._settle(view, command, ref, request)
             if isinstance(answer, Outcome):
                 return replace(answer, conflicts=attempt)
-            commit = self._commit(view.loaded, answer, ref, request)
+            stored, events = self._decider.codec.encode_all(answer)
+            commit = self._commit(view.loaded, stored, ref, request)
             # Folded in before it is written: what can't be replayed must not be stored.
-            after = follow(self._decider, view.loaded, commit, answer)
+            after = follow(self._decider, view.loaded, commit, events)
             try:
                 self._store.append(commit, after=view.loaded.head)
             except VersionConflictError as conflict:
@@ -192,14 +196,13 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         page_size = first_page(self._snapshot_every)
         return load(self._store, self._decider, stream, page_size=page_size, consistent=consistent)
 
-    def _commit(self, loaded: Loaded[S], events: Sequence[E], ref: CommitRef, request: Request) -> Commit:
+    def _commit(self, loaded: Loaded[S], events: tuple[StoredEvent, ...], ref: CommitRef, request: Request) -> Commit:
         first, last = loaded.version + 1, loaded.version + len(events)
         now = self._clock()
-        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         return Commit(
             stream=loaded.stream,
             version=first,
-            events=tuple(map(self._decider.codec.encode, events)),
+            events=events,
             id=ref.id,
             # Clocks of two writers differ; a stream's own time never runs backwards.
             at=max(now, loaded.at) if loaded.at else now,
@@ -222,11 +225,32 @@ def _ref(command: Command, request: Request) -> CommitRef:
     """Name the commit: by the caller's key, with a digest of what was asked for and by whom.
 
     A field that was left out is no part of it: that is another request than one that says null.
+
+    Raises:
+        InvalidCommitError: there is a key, and the command or its caller has no form as text.
     """
     if request.key is None:
         return CommitRef(new_commit_id(), 0, "")
-    asked = f"{type(command).__name__}\n{request.caller}\n{command.model_dump_json(exclude_unset=True)}"
-    return CommitRef(request.key, 0, hashlib.sha256(asked.encode()).hexdigest()[:16])
+    try:
+        data, given = (command.model_dump(mode=mode, exclude_unset=True, warnings=False) for mode in ("json", "python"))
+        asked = b"\n".join((type(command).__name__.encode(), request.caller.encode(), to_json(_in_order(data, given))))
+    except Exception as error:  # noqa: BLE001 - a serializer may be the user's code, and its words quote the command
+        what = f"{type(command).__name__} or its caller has no form as text: {type(error).__name__}"
+        raise InvalidCommitError(what) from None
+    return CommitRef(request.key, 0, hashlib.sha256(asked).hexdigest()[:16])
+
+
+def _in_order(data: object, value: object) -> object:
+    """Return a command's JSON with its sets in order: in each process Python goes through a set in another one."""
+    match data, value:
+        case list(), set() | frozenset():
+            return sorted(data, key=to_json)
+        case list(), list() | tuple() if len(data) == len(value):
+            return [_in_order(one, other) for one, other in zip(data, value, strict=True)]
+        case dict(), dict() if len(data) == len(value):
+            return {key: _in_order(data[key], other) for key, other in zip(data, value.values(), strict=True)}
+        case _:
+            return data
 
 
 def _find[S: BaseModel](loaded: Loaded[S], ref: CommitRef) -> CommitRef | None:

@@ -112,7 +112,7 @@ def apply[C: Command, S: BaseModel, E: Event](
 def follow[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E], loaded: Loaded[S], commit: Commit, events: Iterable[E]
 ) -> Loaded[S]:
-    """Fold a commit that follows and whose events are at hand: what `apply` makes of their stored form."""
+    """Fold a commit that follows and whose events are at hand, as they are read from their stored form."""
     refs = (*loaded.refs, commit.ref)[-REMEMBERED_COMMITS:] if commit.digest else loaded.refs
     state = decider.fold(loaded.state, events)
     return loaded._replace(version=commit.last_version, state=state, at=commit.at, refs=refs)

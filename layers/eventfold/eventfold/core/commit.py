@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventfold.core.errors import InvalidCommitError, InvalidStreamNameError, VersionOutOfLineError
+from eventfold.core.stored import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from eventfold.core.stored import StoredEvent
 
-# A DynamoDB partition key: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-MAX_STREAM_NAME_BYTES = 2048
+MAX_STREAM_NAME_BYTES = 512
+"""Of a stream that is written to: each key that is made of its name then fits DynamoDB.
+
+The tightest are sort keys, of 1,024 bytes: a parked stream's is the name, and a list's is what the list is ordered by
+in front of the name, which leaves 511 bytes to that. A row, checkpoint or counter has the read model's name in front of
+it in a partition key, of 2,048 bytes.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+"""
+MAX_READ_NAME_BYTES = 2048
+"""Of a stream that is read: all that a partition key can hold. Streams may be older than the limit on writing."""
 
 
 def stream_name(category: str, id_: str) -> str:
     """Return `category-id`. A category has no dash, so the first dash parts the two.
 
     Raises:
-        InvalidStreamNameError: either part is empty, or the name is over 2,048 bytes.
+        InvalidStreamNameError: either part is empty, or the name is over 512 bytes or no Unicode text.
     """
     name = f"{category}-{id_}"
     if "-" in category:
@@ -31,17 +41,19 @@ def stream_name(category: str, id_: str) -> str:
     return name
 
 
-def check_stream_name(name: str) -> None:
-    """Refuse a stream name that is not `category-id` or does not fit a DynamoDB key.
+def check_stream_name(name: str, at_most: int = MAX_STREAM_NAME_BYTES) -> None:
+    """Refuse a stream name that is not `category-id`, or not Unicode text of at most so many bytes.
 
     Raises:
         InvalidStreamNameError: names what is wrong.
     """
+    if not is_text(name):
+        raise InvalidStreamNameError("a stream name is Unicode text, without lone surrogates")
     category, _, id_ = name.partition("-")
     if not category or not id_:
-        raise InvalidStreamNameError(f"a stream is named category-id, both not empty, not {name!r}")
-    if len(name.encode(errors="surrogatepass")) > MAX_STREAM_NAME_BYTES:
-        raise InvalidStreamNameError(f"a stream name has at most {MAX_STREAM_NAME_BYTES} bytes: {name[:40]!r}...")
+        raise InvalidStreamNameError(f"a stream is named category-id, both not empty, not {name[:40]!r}")
+    if len(name.encode()) > at_most:
+        raise InvalidStreamNameError(f"a stream name has at most {at_most:,} bytes: {name[:40]!r}...")
 
 
 def category_of(stream: str) -> str:
@@ -76,8 +88,11 @@ class Head(NamedTuple):
 class Commit:
     """All events of one accepted command: stored as one item, so all or none. Nobody changes it.
 
-    `version` is the version of the first event; the others follow. `at` is UTC, to the millisecond,
+    `version` is the version of the first event; the others follow. `at` is kept in UTC, to the millisecond, and is
     never before the commit it follows. `digest` tells one command from another under the same id.
+
+    Raises:
+        InvalidCommitError: `at` has no form in UTC.
     """
 
     stream: str
@@ -89,9 +104,17 @@ class Commit:
     digest: str = ""
     snapshot_due: bool = False
 
+    def __post_init__(self) -> None:
+        """Make the time what a store will give back."""
+        if self.at.tzinfo is not UTC or self.at.microsecond % 1000:
+            self.at = _kept(self.at)
+
     def __eq__(self, other: object) -> bool:
-        """Whether all they say is the same: one that was read equals the one that was written."""
-        return isinstance(other, Commit) and all(getattr(self, one) == getattr(other, one) for one in _COMMIT_FIELDS)
+        """Whether all they say is the same: one that was read equals the one that was written, and no other does.
+
+        Events are compared as JSON, because Python takes 1, 1.0 and True for the same.
+        """
+        return isinstance(other, Commit) and self._said() == other._said() and _same(self.events, other.events)
 
     __hash__ = None  # type: ignore[assignment] # events and meta are dicts
 
@@ -120,14 +143,9 @@ class Commit:
         """The stream's end right after this commit."""
         return Head(self.stream, self.last_version)
 
-    def is_same(self, other: Commit) -> bool:
-        """Whether both were made by one and the same command: written twice, it is one commit."""
-        return (self.stream, self.version, self.id, self.digest) == (
-            other.stream,
-            other.version,
-            other.id,
-            other.digest,
-        )
+    def _said(self) -> tuple[object, ...]:
+        """Return all that it says, but for its events."""
+        return self.stream, self.version, self.id, self.digest, self.snapshot_due, self.at, self.meta
 
     @property
     def ref(self) -> CommitRef:
@@ -135,7 +153,17 @@ class Commit:
         return CommitRef(self.id, self.last_version, self.digest)
 
 
-_COMMIT_FIELDS = tuple(one.name for one in fields(Commit))
+def _kept(at: datetime) -> datetime:
+    """Return a time as a store keeps it; one without a zone is refused later, with the stream's name."""
+    try:
+        in_utc = at.astimezone(UTC) if at.tzinfo else at
+    except OverflowError:
+        raise InvalidCommitError(f"a commit's time lies in the years 1 to 9999 of UTC: {at.isoformat()}") from None
+    return in_utc.replace(microsecond=in_utc.microsecond // 1000 * 1000)
+
+
+def _same(events: object, others: object) -> bool:
+    return json.dumps(events, sort_keys=True) == json.dumps(others, sort_keys=True)
 
 
 class Snapshot(NamedTuple):
@@ -158,7 +186,7 @@ def check_commit(commit: Commit, after: Head | None) -> None:
     Raises:
         InvalidStreamNameError: the stream has no proper name.
         VersionOutOfLineError: the commit does not start right behind `after`.
-        InvalidCommitError: no events, no id, or a time without a zone.
+        InvalidCommitError: no events, no id, a time without a zone, or what should be text is none.
     """
     check_stream_name(commit.stream)
     if commit.version < 1:
@@ -167,6 +195,8 @@ def check_commit(commit: Commit, after: Head | None) -> None:
         raise InvalidCommitError(f"a commit has an id and at least one event: stream {commit.stream!r}")
     if commit.at.tzinfo is None:
         raise InvalidCommitError(f"a commit's time has a zone: stream {commit.stream!r}, {commit.at.isoformat()}")
+    if not all(map(is_text, (commit.id, commit.digest, *commit.meta, *commit.meta.values()))):
+        raise InvalidCommitError(f"a commit's id, digest and metadata are Unicode text: stream {commit.stream!r}")
     if after is not None and (after.stream, after.version + 1) != (commit.stream, commit.version):
         raise VersionOutOfLineError(
             f"stream {commit.stream!r}: version {commit.version} does not follow {after.stream!r} at {after.version}"

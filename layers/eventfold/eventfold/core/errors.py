@@ -36,7 +36,7 @@ class InvalidCommitError(EventfoldError):
 
 
 class InvalidStreamNameError(InvalidCommitError):
-    """A stream name is empty, not `category-id`, or longer than a DynamoDB key (2,048 bytes)."""
+    """A stream name is empty, not `category-id`, no Unicode text, or longer than every key made of it may be."""
 
 
 class VersionOutOfLineError(InvalidCommitError):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, Union
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypedDict, Union
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
 
 from eventfold.core.errors import UnknownEventError, UnstableEventError
+from eventfold.core.stored import NotJsonError, Written, joined, written
 from eventfold.core.upcasting import UpcasterChain
-from eventfold.core.validation import fields_at_fault
+from eventfold.core.validation import fields_at_fault, place_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from eventfold.core.commit import Commit
     from eventfold.core.stored import StoredEvent
@@ -80,19 +80,29 @@ class Retired(Event, name="Retired"):
     """What a retired event is read as. It keeps its place in the stream, and nobody folds it."""
 
 
+class Encoded[E: Event](NamedTuple):
+    """The events of a commit in their stored form, and as everybody will read them from there."""
+
+    stored: Written
+    events: list[E]
+
+
 class Codec[E: Event]:
     """The event types of one aggregate, registered once, and their JSON form in and out."""
 
     def __init__(self, *types: type[E], upcasters: Sequence[Upcaster] = ()) -> None:
         self.types: dict[tuple[str, int], type[E]] = {}
         self._read: dict[tuple[str, int], Callable[[object], E]] = {}
+        self._dump: dict[type[E], Callable[..., Any]] = {}
         for type_ in types:
             key = (type_.event_name, type_.event_version)
             if key in self.types:
                 raise TypeError(f"two events are stored as {key[0]!r} version {key[1]}")
             self.types[key] = type_
-            # A model's own `model_validate` costs as much again as what it calls.
-            self._read[key] = TypeAdapter(type_).validator.validate_python
+            # A model's own `model_validate` and `model_dump` cost as much again as what they call.
+            adapter = TypeAdapter(type_)
+            self._read[key] = adapter.validator.validate_python
+            self._dump[type_] = adapter.serializer.to_python
         self.upcasters = UpcasterChain(upcasters, self.types)
         self._read_all = _reader_of_all(types)
 
@@ -102,16 +112,47 @@ class Codec[E: Event]:
         Raises:
             UnstableEventError: the type is not registered, or reading the stored form back would not
                 give an equal event (a `Decimal | str` field holding a Decimal, say). What can't be
-                read back must not be written.
+                read back must not be written. Names the fields at fault, and quotes nothing they hold.
         """
-        key = (event.event_name, event.event_version)
-        if self.types.get(key) is not type(event):
+        return self._proven(event)[0][0]
+
+    def encode_all(self, events: Iterable[E]) -> Encoded[E]:
+        """Return the stored form of a commit's events, and the events as they are read from it.
+
+        They are equal and not always the same: a time comes back with its offset from UTC, without the name of its
+        zone. Whoever folds what was read holds what every other reader will.
+
+        Raises:
+            UnstableEventError: see `encode`.
+        """
+        proven = [self._proven(event) for event in events]
+        return Encoded(joined([stored for stored, _ in proven]), [read for _, read in proven])
+
+    def _proven(self, event: E) -> tuple[Written, E]:
+        dump = self._dump.get(type(event))
+        if dump is None:
             raise UnstableEventError(f"{type(event).__name__} is not one of this aggregate's events")
-        stored: StoredEvent = {"type": key[0], "v": key[1], "data": event.model_dump(mode="json")}
-        # Both ways that it may be read: pydantic takes "1" for another member of a union in JSON than in Python.
-        if not (self._read[key](stored["data"]) == event == self._read_all(to_json([stored]))[0]["data"]):
-            raise UnstableEventError(f"{key[0]} version {key[1]} does not survive its round trip through JSON")
-        return stored
+        key = (event.event_name, event.event_version)
+        try:
+            # A warning would quote what is wrong with the event; the round trip finds it, and quotes nothing.
+            data = dump(event, mode="json", round_trip=True, warnings=False)
+        except Exception as error:  # noqa: BLE001 - a serializer may be the user's code
+            raise UnstableEventError(f"{_named(key)} has no JSON form: {type(error).__name__}") from None
+        try:
+            stored = written([{"type": key[0], "v": key[1], "data": data}])
+            # Both ways that it may be read: pydantic takes "1" for another member of a union in JSON than in Python.
+            parsed = self._read[key](stored[0]["data"])
+            read: E = self._read_all(stored.text)[0]["data"]
+        except NotJsonError as error:
+            what = f"holds {error.reason} at {place_in(error.path[2:], type(event))}"
+            raise UnstableEventError(f"{_named(key)} {what}") from None
+        except ValidationError as error:
+            raise _unstable(key, fields_at_fault(error, type(event))) from None
+        if not (read == parsed and _alike(read, event)):
+            names = type(event).model_fields
+            differing = [name for name in names if not _alike(getattr(read, name), getattr(event, name))]
+            raise _unstable(key, ", ".join(differing) or "the whole")
+        return stored, read
 
     def decode(self, stored: StoredEvent, *, stream: str, version: int) -> Sequence[E]:
         """Return what a stored event is read as: itself, typed; through upcasters, none or several.
@@ -177,6 +218,45 @@ def _reader_of_all[E: Event](types: Sequence[type[E]]) -> Callable[[str | bytes]
     if len({type_.event_name for type_ in types}) == len(stored) > 1:
         union = Annotated[union, Field(discriminator="type")]  # Picks one, where a plain union tries each.
     return TypeAdapter(list[union]).validator.validate_json
+
+
+def _alike(read: object, event: object) -> bool:
+    """Return whether what was read is what was written.
+
+    A time in an hour that its zone skips or repeats is unequal to every time in another zone, so there is no form that
+    it could come back equal in (PEP 495). It comes back the same if it shows the same clock and offset.
+    """
+    if read == event:
+        return True
+    if isinstance(read, datetime) and isinstance(event, datetime):
+        return read.isoformat() == event.isoformat()
+    if type(read) is not type(event):
+        return False
+    parts, others = _parts(read), _parts(event)
+    return len(parts) == len(others) > 0 and all(map(_alike, parts, others))
+
+
+def _parts(value: object) -> list[object]:
+    """Return what a value is made of, in an order that two equal ones share; nothing if it is not made of parts."""
+    match value:
+        case BaseModel():
+            return [dict(value), value.__pydantic_private__]
+        case dict():
+            return [list(value), *value.values()]
+        case list() | tuple():
+            return list(value)
+        case _ if is_dataclass(value):
+            return [getattr(value, one.name) for one in fields(value)]
+        case _:
+            return []
+
+
+def _named(key: tuple[str, int]) -> str:
+    return f"{key[0]} version {key[1]}"
+
+
+def _unstable(key: tuple[str, int], where: str) -> UnstableEventError:
+    return UnstableEventError(f"{_named(key)} does not survive its round trip through JSON at {where}")
 
 
 _RETIRED: Any = Retired()  # Passes for an event of any aggregate, and none of them sees it.

@@ -21,7 +21,7 @@ class EventStore(Protocol):
 
         `after` is the stream's end as a read saw it. None is a blind append: the store then reads the
         end first (one more request), so that no commit can overlap another or leave a gap. Writing the
-        same commit twice succeeds twice and is stored once.
+        same commit twice succeeds twice and is stored once: the same in all it says, its events among it.
 
         Raises:
             InvalidCommitError: refused before any call; its subclasses say why.
@@ -64,7 +64,7 @@ def already_appended(store: EventStore, commit: Commit) -> bool:
     before = next((item for item in near if isinstance(item, Commit)), None)
     last = before.last_version if before else 0
     if before and before.version == commit.version:
-        if before.is_same(commit):
+        if before == commit:
             return True
         raise VersionConflictError(commit.stream, commit.version, before)
     if last >= commit.version:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.errors import PydanticUserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pydantic import BaseModel, ValidationError
 
@@ -24,14 +24,19 @@ def fields_at_fault(error: ValidationError, model: type[BaseModel]) -> str:
     """
     declared = _declared(model)
     faults = {
-        f"{'.'.join(_shown(part, declared) for part in fault['loc']) or 'the whole'}: {fault['type']}"
+        f"{_joined(fault['loc'], declared)}: {fault['type']}"
         for fault in error.errors(include_input=False, include_context=False, include_url=False)
     }
     return ", ".join(sorted(faults)[:MAX_FIELDS])
 
 
-def _shown(part: str | int, declared: frozenset[str]) -> str:
-    return str(part) if isinstance(part, int) or part in declared else "*"
+def place_in(path: Iterable[str | int], model: type[BaseModel]) -> str:
+    """Return where in a model's data a path leads, as `fields_at_fault` shows it."""
+    return _joined(path, _declared(model))
+
+
+def _joined(path: Iterable[str | int], declared: frozenset[str]) -> str:
+    return ".".join(str(part) if isinstance(part, int) or part in declared else "*" for part in path) or "the whole"
 
 
 @cache

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from eventfold.core.commit import Commit, CommitRef, Snapshot, read_parts
-from eventfold.core.errors import BrokenStreamError, ItemTooLargeError
-from eventfold.core.stored import StoredEvent
+from eventfold.core.errors import BrokenStreamError, InvalidCommitError, ItemTooLargeError
+from eventfold.core.stored import NotJsonError, read_stored, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     from eventfold.core.store import Item
+    from eventfold.core.stored import StoredEvent
 
     type NewItem = dict[str, AttributeValueTypeDef]
     type StoredItem = Mapping[str, Any]
@@ -38,8 +39,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 # A TypeAdapter's own `validate_json` costs half of what it calls.
-_read_events: Callable[[str | bytes], tuple[StoredEvent, ...]]
-_read_events = TypeAdapter(tuple[StoredEvent, ...]).validator.validate_json
 _read_meta: Callable[[str], dict[str, str]] = TypeAdapter(dict[str, str]).validator.validate_json
 _read_refs: Callable[[str | bytes], tuple[CommitRef, ...]]
 _read_refs = TypeAdapter(tuple[CommitRef, ...]).validator.validate_json
@@ -49,17 +48,23 @@ def commit_to_item(commit: Commit) -> NewItem:
     """Return the item of a commit.
 
     Raises:
+        InvalidCommitError: its events hold what JSON can't carry.
         ItemTooLargeError: over 400 KB, before compression: whether a commit fits must not hang on its words.
     """
+    try:
+        events = written(commit.events).text
+    except NotJsonError as error:
+        what = f"stream {commit.stream!r}, version {commit.version}: an event holds {error.reason}"
+        raise InvalidCommitError(what) from None
     item: NewItem = {
         "stream": {"S": commit.stream},
         "version": {"N": str(commit.version)},
-        "events": {"S": _text(commit.events)},
+        "events": {"S": events},
         "commit": {"S": commit.id},
         "at": {"N": str((commit.at - _EPOCH) // _MILLISECOND)},
     }
     if commit.meta:
-        item["meta"] = {"S": _text(commit.meta)}
+        item["meta"] = {"S": _text(dict(commit.meta))}
     if commit.digest:
         item["digest"] = {"S": commit.digest}
     if commit.snapshot_due:
@@ -110,7 +115,7 @@ class StoredCommit(Commit):
         """See `Commit`."""
         if self._events is None:
             try:
-                self._events = _read_events(_json_in(self._item["events"]))
+                self._events = read_stored(_json_in(self._item["events"]))
             except _BROKEN as error:
                 raise _broken(self._item, error) from None
         return self._events

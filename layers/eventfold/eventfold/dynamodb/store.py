@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from eventfold.core.commit import Commit, Head, Snapshot, check_commit, check_stream_name
+from eventfold.core.commit import MAX_READ_NAME_BYTES, Commit, Head, Snapshot, check_commit, check_stream_name
 from eventfold.core.errors import VersionConflictError
 from eventfold.core.store import Item, already_appended
 from eventfold.dynamodb.client import code_of, passing_errors_named
@@ -49,7 +49,7 @@ class DynamoDBEventStore:
                 )
         except ClientError as error:
             winner = _refused_by(error)
-            if not (winner and winner.is_same(commit)):
+            if winner != commit:
                 raise VersionConflictError(commit.stream, commit.version, winner) from error
             # An earlier try of this very put had succeeded, and only its answer was lost.
 
@@ -81,7 +81,7 @@ class DynamoDBEventStore:
 
     def save_snapshot(self, snapshot: Snapshot) -> bool:
         """See `EventStore.save_snapshot`."""
-        check_stream_name(snapshot.stream)
+        check_stream_name(snapshot.stream, MAX_READ_NAME_BYTES)
         item = snapshot_to_item(snapshot)
         try:
             with passing_errors_named():
@@ -99,7 +99,7 @@ class DynamoDBEventStore:
         return True
 
     def _query(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:
-        check_stream_name(stream)
+        check_stream_name(stream, MAX_READ_NAME_BYTES)
         return self._all_of(stream, consistent=consistent)
 
     def _all_of(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from eventfold.core.commit import Commit, check_stream_name
+from eventfold.core.commit import MAX_READ_NAME_BYTES, Commit, check_stream_name
 from eventfold.core.errors import InvalidStreamNameError
 from eventfold.dynamodb.items import read_whole
 
@@ -78,7 +78,7 @@ def _stream_of(record: Mapping[str, Any]) -> str | None:
     keys = record["dynamodb"].get("Keys") or record["dynamodb"].get("NewImage") or {}
     try:
         stream: str = keys["stream"]["S"]
-        check_stream_name(stream)
+        check_stream_name(stream, MAX_READ_NAME_BYTES)
     except (KeyError, TypeError, AttributeError, InvalidStreamNameError):
         return None
     return stream

@@ -153,8 +153,7 @@ def _check_stream(stream: str, attempts: Sequence[Attempt], commits: Sequence[Co
 def _lost(stream: str, attempts: Sequence[Attempt], at: Mapping[int, Commit]) -> Iterator[Finding]:
     for attempt in attempts:
         sent, there = attempt.commit, at.get(attempt.commit.version)
-        kept = there is not None and there.is_same(sent) and there.events == sent.events
-        if attempt.word is Word.ACKNOWLEDGED and not kept:
+        if attempt.word is Word.ACKNOWLEDGED and there != sent:
             yield Finding(stream, Wrong.LOST, _place(sent))
 
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from copy import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -28,20 +29,11 @@ from eventfold.core.errors import (
 )
 from eventfold.core.store import EventStore, Item, end_of
 from eventfold.operations.scanning import ScannableStore, Scanned, by_stream, place_of
+from eventfold.testing.commits import AT, OTHER, SAME, UNREADABLE, commit
 
 
 class StoreWithScan(EventStore, ScannableStore, Protocol):
     """An event store whose streams can all be read."""
-
-
-AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-
-
-def commit(stream: str, version: int, events: int = 1, text: str = "é\0\U0001f600", **more: object) -> Commit:
-    """Return a commit that needs no domain."""
-    stored = tuple({"type": "Happened", "v": 1, "data": {"n": version + n, "text": text}} for n in range(events))
-    made = Commit(stream, version, stored, str(uuid.uuid4()), AT + timedelta(seconds=version))  # type: ignore[arg-type] # a literal for a TypedDict
-    return replace(made, **more)  # type: ignore[arg-type] # any field by name
 
 
 class StoreContract:
@@ -89,15 +81,45 @@ class StoreContract:
         assert caught.value.winner == winner
         assert list(store.oldest_first(stream)) == [winner]
 
-    def test_the_same_commit_twice_is_stored_once(self, store: EventStore, stream: str) -> None:
-        one, _ = self.fill(store, stream, 1, 1)
-        store.append(one, after=Head(stream, 0))
-        assert [c.version for c in store.oldest_first(stream)] == [1, 2]
+    @pytest.mark.parametrize("blind", [False, True])
+    def test_a_commit_that_says_the_same_again_is_stored_once(self, store: EventStore, *, blind: bool) -> None:
+        for how, change in SAME.items():
+            stream, first, second = self.two_commits(store)
+            store.append(change(first), after=None if blind else Head(stream, 0))
+            assert list(store.oldest_first(stream)) == [first, second], how
 
-    def test_the_same_id_with_another_digest_is_a_conflict(self, store: EventStore, stream: str) -> None:
-        (one,) = self.fill(store, stream, 1)
-        with pytest.raises(VersionConflictError):
-            store.append(replace(one, digest="other"), after=Head(stream, 0))
+    @pytest.mark.parametrize("blind", [False, True])
+    def test_one_that_says_anything_else_is_a_conflict(self, store: EventStore, *, blind: bool) -> None:
+        for how, change in OTHER.items():
+            stream, first, second = self.two_commits(store)
+            with pytest.raises(VersionConflictError) as caught:
+                store.append(change(first), after=None if blind else Head(stream, 0))
+            assert caught.value.winner == first, how
+            assert list(store.oldest_first(stream)) == [first, second], how
+
+    def two_commits(self, store: EventStore) -> tuple[str, Commit, Commit]:
+        """Return a new stream and the two commits in it, of two events and one."""
+        stream = f"thing-{uuid.uuid4()}"
+        first, second = commit(stream, 1, 2, meta={"actor": "a"}, digest="d"), commit(stream, 3)
+        store.append(first, after=Head(stream, 0))
+        store.append(second, after=first.head)
+        return stream, first, second
+
+    def test_an_id_again_at_a_later_version_is_another_commit(self, store: EventStore, stream: str) -> None:
+        (first,) = self.fill(store, stream, 2)
+        later = replace(first, version=3)
+        store.append(later, after=first.head)
+        assert list(store.oldest_first(stream)) == [first, later]
+
+    def test_a_time_is_kept_in_utc_to_the_millisecond(self, store: EventStore, stream: str) -> None:
+        zone = ZoneInfo("Europe/Berlin")  # An hour of this day comes twice, and its times equal none of another zone.
+        for version, fold in enumerate((0, 1), start=1):
+            at = datetime(2025, 10, 26, 2, 30, 5, 678999, tzinfo=zone, fold=fold)
+            one = commit(stream, version, at=at)
+            for _ in range(2):
+                store.append(one, after=Head(stream, version - 1))
+        kept = [datetime(2025, 10, 26, hour, 30, 5, 678000, tzinfo=UTC) for hour in (0, 1)]
+        assert [one.at for one in store.oldest_first(stream)] == kept
 
     def test_a_commit_out_of_line_is_refused(self, store: EventStore, stream: str) -> None:
         (one,) = self.fill(store, stream, 2)
@@ -127,21 +149,30 @@ class StoreContract:
         store.append(one, after=None)
         assert [c.version for c in store.oldest_first(stream)] == [1, 2]
 
-    @pytest.mark.parametrize("name", ["", "-", "thing-", "-1", "nodash", "thing-" + "x" * 2043])
+    @pytest.mark.parametrize("name", ["", "-", "thing-", "-1", "nodash", "thing-\ud800", "thing-" + "x" * 2043])
     def test_an_improper_stream_name_is_refused(self, store: EventStore, name: str) -> None:
         with pytest.raises(InvalidStreamNameError):
             store.append(commit(name, 1), after=Head(name, 0))
         with pytest.raises(InvalidStreamNameError):
             list(store.newest_first(name))
 
-    def test_a_commit_of_nothing_is_refused(self, store: EventStore, stream: str) -> None:
-        for bad in (
-            commit(stream, 1, 0),
-            commit(stream, 1, id=""),
-            commit(stream, 1, at=AT.replace(tzinfo=None)),
-        ):
-            with pytest.raises(InvalidCommitError):
-                store.append(bad, after=Head(stream, 0))
+    def test_a_stream_name_of_512_bytes_is_written_and_a_longer_one_only_read(self, store: EventStore) -> None:
+        longest = f"thing-{uuid.uuid4()}-".ljust(511, "x") + "\0"
+        store.append(commit(longest, 1), after=Head(longest, 0))
+        assert [one.stream for one in store.oldest_first(longest)] == [longest]
+        longer = longest + "x"
+        for after in (Head(longer, 0), None):
+            with pytest.raises(InvalidStreamNameError, match="at most 512 bytes"):
+                store.append(commit(longer, 1), after=after)
+        assert list(store.newest_first(longer)) == list(store.oldest_first(longer)) == []
+
+    def test_what_could_not_be_read_back_is_refused_and_not_quoted(self, store: EventStore, stream: str) -> None:
+        for change in UNREADABLE:
+            for after in (Head(stream, 0), None):
+                with pytest.raises(InvalidCommitError) as caught:
+                    store.append(replace(commit(stream, 1), **change), after=after)  # type: ignore[arg-type] # any field
+                assert "lone" not in str(caught.value)
+        assert end_of(store, stream) == Head(stream, 0)
 
     def test_a_commit_over_400_kb_is_refused(self, store: EventStore, stream: str) -> None:
         large = commit(stream, 1, text="x" * 410_000)

@@ -53,14 +53,12 @@ class When[C: Command, S: BaseModel, E: Event]:
     def then(self, *expected: E) -> Given[C, S, E]:
         """Expect exactly these events, none if none are named; goes on with them as part of the past.
 
-        Each event must survive its stored form, as it would have to in the table.
+        Each event must survive its stored form, as it would have to in the table. The past has it as it is then read.
         """
         if self.refusal is not None:
             raise AssertionError(f"expected {expected}, but it was refused") from self.refusal
         assert self.events == expected, f"expected {expected}, but {self.events} happened"
-        for event in self.events:
-            self.given.decider.codec.encode(event)
-        return Given(self.given.decider, self.given.past + self.events)
+        return Given(self.given.decider, (*self.given.past, *self.given.decider.codec.encode_all(self.events).events))
 
     def then_refused(self, error: type[Exception]) -> Exception:
         """Expect the command to be refused with this error, and return it."""
