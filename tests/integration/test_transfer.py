@@ -170,7 +170,11 @@ def test_the_time_of_a_commit_is_part_of_it(store: VerifiableStore) -> None:
         (to_line(commit("1", 2)).replace(b'"digest"', b'"secret"'), "Line 3 is not a commit: *: extra_forbidden"),
         (to_line(commit("1", 2)).replace(b"00Z", b"00"), "Line 3 is not a commit: at: timezone_aware"),
         (
-            to_line(commit("1", 2, at=AT + timedelta(microseconds=1))),
+            to_line(commit("1", 2)).replace(b"2026-01-01T00:00:00Z", b"9999-12-31T23:59:59-14:00"),
+            "Line 3 is not a commit: a commit's time lies in the years 1 to 9999 of UTC: 9999-12-31T23:59:59-14:00",
+        ),
+        (
+            to_line(commit("1", 2)).replace(b":00Z", b":00.000001Z"),
             "Line 3 is not a commit: its time has more than milliseconds",
         ),
     ],
@@ -280,6 +284,35 @@ def test_a_snapshot_that_can_not_be_read_does_not_stop_an_export(moto_client: Dy
     broken: Any = {"stream": {"S": "counter-1"}, "version": {"N": "3.5"}}
     moto_client.put_item(TableName=EVENTS_TABLE, Item=broken)
     assert exported(store) == lines
+
+
+NUMBER = b'"amount":2'
+
+
+@pytest.mark.parametrize("number", [b"Infinity", b"-Infinity", b"NaN", b"1e999"])
+def test_a_number_that_is_not_finite_is_not_imported(store: VerifiableStore, number: bytes) -> None:
+    lines = [HEADER, to_line(commit("1", 1)), to_line(commit("1", 2)).replace(NUMBER, b'"amount":' + number)]
+    what = "Line 3: stream 'counter-1', version 2: an event holds a number that is not finite"
+    with pytest.raises(TransferError, match=f"^{what}$"):
+        imported(store, lines)
+    assert [one.version for one in store.oldest_first("counter-1")] == [1]
+
+
+def test_a_number_that_is_not_finite_is_not_exported_as_another(moto_client: DynamoDBClient) -> None:
+    store = ScannableDynamoDBEventStore(moto_client, EVENTS_TABLE)
+    fill(store, commit("1", 1))
+    item = commit_to_item(commit("1", 2))
+    item["events"] = {"S": item["events"]["S"].replace(NUMBER.decode(), '"amount":Infinity')}
+    moto_client.put_item(TableName=EVENTS_TABLE, Item=item)
+    with pytest.raises(BrokenStreamError, match="'counter-1', version 2: no line can carry a number that is not fin"):
+        exported(store)
+
+
+def test_a_commit_that_only_python_takes_for_the_same_stops_an_import(store: VerifiableStore) -> None:
+    fill(store, commit("1", 1))
+    for other in (b"true", b"1.0"):
+        with pytest.raises(TransferError, match="another commit"):
+            imported(store, [HEADER, to_line(commit("1", 1)).replace(b'"amount":1', b'"amount":' + other)])
 
 
 def test_events_are_not_decoded_on_the_way(store: VerifiableStore) -> None:

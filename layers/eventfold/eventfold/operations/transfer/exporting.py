@@ -8,14 +8,15 @@ The first line is the header. Snapshots stay behind: they are a shortcut, and ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic_core import to_json
 
 from eventfold.core.commit import Commit
-from eventfold.core.errors import BrokenStreamError, TransferError
-from eventfold.core.stored import StoredEvent  # noqa: TC001 - pydantic reads the annotation at run time
+from eventfold.core.errors import BrokenStreamError, InvalidCommitError, TransferError
+from eventfold.core.stored import NotJsonError, StoredEvent, written
 from eventfold.core.validation import fields_at_fault
 from eventfold.operations.reading import SteadyPages, TableSource
 from eventfold.operations.scanning import Unreadable, by_stream, lies_between, whole
@@ -58,11 +59,13 @@ class Line(BaseModel):
 
         Raises:
             TransferError: its time is finer than a table keeps it.
+            InvalidCommitError: its time has no form in UTC.
         """
         if self.at.microsecond % 1000:
             raise TransferError("its time has more than milliseconds")
-        at = self.at.astimezone(UTC)
-        return Commit(self.stream, self.version, self.events, self.id, at, self.meta, self.digest, self.snapshot_due)
+        return Commit(
+            self.stream, self.version, self.events, self.id, self.at, self.meta, self.digest, self.snapshot_due
+        )
 
 
 @dataclass(slots=True)
@@ -87,7 +90,8 @@ def export_events(
     `rate` is in read units a second. What is committed meanwhile is in it or not, but never without what it follows.
 
     Raises:
-        UnreadableStreamError: a stream is broken; names it and the version. `verify` lists all that are.
+        UnreadableStreamError: a stream is broken, or holds what JSON can't carry; names it and the version. `verify`
+            lists all that are broken.
         StoreUnavailableError: at every attempt.
     """
     moved = Moved()
@@ -106,18 +110,27 @@ def export_events(
 
 
 def to_line(commit: Commit) -> bytes:
-    """Return a commit as a line."""
-    line = Line.model_construct(
-        stream=commit.stream,
-        version=commit.version,
-        events=commit.events,
-        id=commit.id,
-        at=commit.at,
-        meta=dict(commit.meta),
-        digest=commit.digest,
-        snapshot_due=commit.snapshot_due,
-    )
-    return line.model_dump_json().encode() + b"\n"
+    """Return a commit as a line.
+
+    Raises:
+        BrokenStreamError: JSON can't carry it. What is appended today always fits; an older library may have stored a
+            number that is not finite.
+    """
+    try:
+        events = written(commit.events)
+    except NotJsonError as error:
+        raise BrokenStreamError(commit.stream, commit.version, f"no line can carry {error.reason}") from None
+    line = {
+        "stream": commit.stream,
+        "version": commit.version,
+        "events": events,
+        "id": commit.id,
+        "at": commit.at,
+        "meta": dict(commit.meta),
+        "digest": commit.digest,
+        "snapshot_due": commit.snapshot_due,
+    }
+    return to_json(line) + b"\n"
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Commit]]:
@@ -134,7 +147,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Commit]]:
             yield number, Line.model_validate_json(line).commit()
         except ValidationError as error:
             raise TransferError(f"Line {number} is not a commit: {fields_at_fault(error, Line)}") from None
-        except TransferError as error:
+        except (TransferError, InvalidCommitError) as error:
             raise TransferError(f"Line {number} is not a commit: {error}") from None
 
 
