@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from eventfold.read_models.tallies import Counts
 
 _TAKEN = frozenset(".#@!")
+MAX_READ_MODEL_NAME_BYTES = 255
+"""Leaves room in a key for a generation's number and the longest name of a stream: see `MAX_STREAM_NAME_BYTES`."""
 _LATER = re.compile(r"([^.]+)\.([2-9]|[1-9][0-9]+)", re.DOTALL)
 
 
@@ -21,10 +23,12 @@ def check_read_model_name(name: str) -> None:
     """Refuse a name that can't begin stored keys: these characters part a name from what follows it there.
 
     Raises:
-        ValueError: it is empty or has one of them.
+        ValueError: it is empty, has one of them, or is over 255 bytes.
     """
     if not name or _TAKEN.intersection(name):
         raise ValueError(f"a read model's name is not empty and has none of {' '.join(sorted(_TAKEN))}: {name!r}")
+    if len(name.encode()) > MAX_READ_MODEL_NAME_BYTES:
+        raise ValueError(f"a read model's name has at most {MAX_READ_MODEL_NAME_BYTES} bytes: {name[:40]!r}...")
 
 
 class GenerationName(NamedTuple):
