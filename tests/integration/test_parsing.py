@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -9,7 +11,7 @@ import pytest
 
 from eventfold import Head
 from eventfold.dynamodb import DynamoDBEventStore
-from eventfold.dynamodb.parsing import OneParse
+from eventfold.dynamodb.parsing import OneParse, _same
 from eventfold.testing.commits import commit
 
 if TYPE_CHECKING:
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.dynamodb_local
 
 
-@pytest.fixture
-def client(dynamodb_local_url: str, local_tables: tuple[str, str]) -> DynamoDBClient:
-    """A client that nothing was installed on, and a table with one commit."""
+@pytest.fixture(params=[1, 500], ids=["plain", "compressed"])
+def client(request: pytest.FixtureRequest, dynamodb_local_url: str, local_tables: tuple[str, str]) -> DynamoDBClient:
+    """A client that nothing was installed on, and a table with one commit, of text or of bytes."""
     client: DynamoDBClient = boto3.client("dynamodb", endpoint_url=dynamodb_local_url)
-    DynamoDBEventStore(client, local_tables[0]).append(commit("thing-1", 1), after=Head("thing-1", 0))
+    one = commit("thing-1", 1, text="Ada " * request.param)
+    DynamoDBEventStore(client, local_tables[0]).append(one, after=Head("thing-1", 0))
     return client
 
 
@@ -50,9 +53,51 @@ def test_an_answer_parsed_once_is_what_botocore_makes_of_it(
 ) -> None:
     expected = answers(client, local_tables[0])
     one = OneParse.install(client)
-    assert answers(client, local_tables[0]) == expected
+    first, *later = answers(client, local_tables[0])
+    assert first == expected[0]
     assert one.active
+    assert json.dumps(later) == json.dumps(expected[1:], default=lambda raw: base64.b64encode(raw).decode())
     assert expected[0]["Items"][0]["stream"] == {"S": "thing-1"}
+
+
+def test_only_an_answer_with_items_decides(client: DynamoDBClient, local_tables: tuple[str, str]) -> None:
+    one = OneParse.install(client)
+    table = local_tables[0]
+    nothing = {"stream": {"S": "thing-2"}, "version": {"N": "1"}}
+    client.batch_get_item(RequestItems={table: {"Keys": [nothing]}})
+    assert list(DynamoDBEventStore(client, table).oldest_first("thing-2")) == []
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.scan(TableName="nowhere")
+    assert one.active is None
+    answers(client, table)
+    assert one.active
+
+
+def test_a_difference_is_seen_after_empty_answers_too(client: DynamoDBClient, local_tables: tuple[str, str]) -> None:
+    one = OneParse.install(client)
+    assert list(DynamoDBEventStore(client, local_tables[0]).oldest_first("thing-2")) == []
+    client.meta.events.register_first("after-call.dynamodb.Query", lambda parsed, **_: parsed["Items"].reverse())
+    client.meta.events.register_first("after-call.dynamodb.Query", lambda parsed, **_: parsed["Items"].append({}))
+    answers(client, local_tables[0])
+    assert one.active is False
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        ({"B": "YQ=="}, {"B": b"a"}, True),
+        ({"B": "YQ=="}, {"B": b"b"}, False),
+        ({"B": "YQ=="}, {"B": "YQ=="}, True),
+        ({"BS": ["YQ==", "Yg=="]}, {"BS": [b"a", b"b"]}, True),
+        ({"BS": ["YQ=="]}, {"BS": [b"a", b"b"]}, False),
+        ({"M": {"a": {"L": [{"B": "YQ=="}]}}}, {"M": {"a": {"L": [{"B": b"a"}]}}}, True),
+        ({"B": {"S": "a"}}, {"B": {"S": "a"}}, True),
+        ({"a": {"N": "1"}}, {"a": {"N": "1"}, "b": {}}, False),
+        (None, {"a": {}}, False),
+    ],
+)
+def test_binary_attributes_are_compared_as_bytes(ours: object, theirs: object, *, same: bool) -> None:
+    assert _same(ours, theirs) is same
 
 
 def test_the_walker_has_nothing_left_to_do(client: DynamoDBClient, local_tables: tuple[str, str]) -> None:
@@ -75,7 +120,7 @@ def test_a_botocore_that_drops_what_was_put_in_place_parses_as_ever(
         "before-parse.dynamodb", lambda customized_response_dict, **_: customized_response_dict.clear()
     )
     assert answers(client, local_tables[0]) == expected
-    assert not one.active
+    assert one.active is False
 
 
 def test_a_botocore_that_reads_an_answer_differently_parses_as_ever(
@@ -86,7 +131,7 @@ def test_a_botocore_that_reads_an_answer_differently_parses_as_ever(
         "after-call.dynamodb.Query", lambda parsed, **_: parsed.update(Items=[{"stream": "thing-1"}])
     )
     answers(client, local_tables[0])
-    assert not one.active
+    assert one.active is False
 
 
 def test_a_refused_request_is_botocores_to_read(client: DynamoDBClient) -> None:
