@@ -162,17 +162,27 @@ test_a_transaction_is_replayed_under_its_token_and_not_done_twice = pytest.mark.
 )
 
 
-def test_a_conflict_cancels_a_transaction_and_nothing_else(backend: tuple[DynamoDBClient, str]) -> None:
+def test_a_conflict_cancels_a_transaction(backend: tuple[DynamoDBClient, str]) -> None:
     client, table = backend
     item = {"stream": {"S": "counter-1"}, "version": {"N": "1"}}
-    with everywhere(client, Fault.TRANSACTION_CONFLICT):
-        add(backend)
-        with pytest.raises(ClientError) as raised:
-            client.transact_write_items(
-                TransactItems=[{"Put": {"TableName": table, "Item": item}}, {"Put": {"TableName": table, "Item": item}}]
-            )
+    with everywhere(client, Fault.TRANSACTION_CONFLICT), pytest.raises(ClientError) as raised:
+        client.transact_write_items(
+            TransactItems=[{"Put": {"TableName": table, "Item": item}}, {"Put": {"TableName": table, "Item": item}}]
+        )
     assert cancel_reasons(raised.value) == ["TransactionConflict", "None"]
-    assert count(backend) == 1
+
+
+def test_a_conflict_refuses_a_plain_write_in_both_forms_and_no_read(backend: tuple[DynamoDBClient, str]) -> None:
+    seen = set()
+    for seed in range(12):
+        with everywhere(backend[0], Fault.TRANSACTION_CONFLICT, seed) as faults:
+            assert count(backend) == 0
+            with pytest.raises(ClientError) as raised:
+                add(backend)
+        seen.add(raised.value.response["Error"]["Code"])
+        assert faults.counts == {Fault.TRANSACTION_CONFLICT: TRIES}
+    assert seen == {"TransactionConflictException", "ReplicatedWriteConflictException"}
+    assert count(backend) == 0
 
 
 def test_a_delay_is_spent_before_the_request(backend: tuple[DynamoDBClient, str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, cast
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
 from botocore.config import Config
@@ -14,27 +15,30 @@ from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parsing import OneParse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from botocore.session import Session
     from mypy_boto3_dynamodb import DynamoDBClient
 
+# What AWS says may be sent again, but for credentials that are not recognised: waiting gives no others.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 _PASSING = frozenset(
     {
-        "InternalServerError",
         "InternalFailure",
+        "InternalServerError",
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
         "RequestLimitExceeded",
         "RequestTimeout",
         "RequestTimeoutException",
         "ServiceUnavailable",
+        "Throttling",
         "ThrottlingException",
+        "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
-
 
 _USER_AGENT = f"eventfold Botocore/{botocore.__version__}"
 
@@ -69,8 +73,23 @@ def create_client(
         retries={"mode": "standard", "total_max_attempts": attempts},
     )
     client = cast("DynamoDBClient", aws_session().create_client("dynamodb", endpoint_url=endpoint_url, config=config))
+    events: Any = client.meta.events  # Typed as if no handler returned anything.
+    events.register("needs-retry.dynamodb", partial(_pause_after_conflict, attempts))
     OneParse.install(client)
     return client
+
+
+def _pause_after_conflict(
+    most: int, response: tuple[object, Mapping[str, Any]] | None, attempts: int, **_kwargs: object
+) -> float | None:
+    """Have a write that met a transaction on its item sent again, in seconds from now: botocore does not by itself.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling
+    """
+    code = response[1].get("Error", {}).get("Code") if response else None
+    if code != "TransactionConflictException" or attempts >= most:
+        return None
+    return random.uniform(0, 0.05 * 2**attempts)  # noqa: S311 - jitter, not a secret
 
 
 def code_of(error: ClientError) -> str:

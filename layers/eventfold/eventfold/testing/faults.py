@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _WIRE = "com.amazonaws.dynamodb.v20120810#"
 ANY = "*"
+_CONFLICTING = frozenset({"TransactWriteItems", "PutItem", "UpdateItem", "DeleteItem"})
 _HARMLESS = "DynamoDB_20120810.ListTables"
 
 
@@ -50,7 +51,8 @@ class Fault(StrEnum):
     DELAY = "delayed"
     """Sent late."""
     TRANSACTION_CONFLICT = "transaction conflict"
-    """A transaction cancelled because another one is at work on an item; meets `TransactWriteItems` alone."""
+    """A write refused because another one is at work on its item: a transaction, or one in another Region. Meets
+    `TransactWriteItems`, `PutItem`, `UpdateItem` and `DeleteItem` alone."""
     OUT_OF_REACH = "table out of reach"
     """Each request that names a table meets a connection error; see `FaultInjector.out_of_reach`."""
     CRASH = "process crashed"
@@ -152,8 +154,11 @@ class FaultInjector:
             case Fault.THROTTLE:
                 code = "ThrottlingException" if other else "ProvisionedThroughputExceededException"
                 return _answered(request, 400, {"__type": _WIRE + code, "message": "injected"})
-            case Fault.TRANSACTION_CONFLICT:
+            case Fault.TRANSACTION_CONFLICT if operation == "TransactWriteItems":
                 return _answered(request, 400, _cancelled(request))
+            case Fault.TRANSACTION_CONFLICT:
+                code = "ReplicatedWriteConflictException" if other else "TransactionConflictException"
+                return _answered(request, 400, {"__type": _WIRE + code, "message": "injected"})
         return None
 
     def _draw(self, operation: str) -> tuple[Fault | None, bool]:
@@ -164,7 +169,7 @@ class FaultInjector:
         for rate in self._rates:
             if rate.operations and operation not in rate.operations:
                 continue
-            if rate.fault is Fault.TRANSACTION_CONFLICT and operation != "TransactWriteItems":
+            if rate.fault is Fault.TRANSACTION_CONFLICT and operation not in _CONFLICTING:
                 continue
             if self._random.random() < rate.probability and fault is None:
                 fault = rate.fault
