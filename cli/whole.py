@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +21,11 @@ from cli.target import connect
 from cli.verifying import Plan, run_verification
 from eventfold.operations.transfer.exporting import Moved, export_events, read_lines
 from eventfold.operations.transfer.importing import Importer
+from eventfold.operations.verify.streams import SNAPSHOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventfold.operations.verify.finding import Finding
 
 Rate = Annotated[float | None, typer.Option(min=1, help="Read units a second, in all; without it, as fast as it goes.")]
@@ -37,7 +41,7 @@ def verify(
 ) -> None:
     """Prove that every stream is whole and every snapshot, row and counter is what the events make. Exit code 1 if not.
 
-    Reads both tables once, and changes nothing; commands may go on meanwhile.
+    Reads both tables once, and changes nothing; commands may go on meanwhile. Says which verb repairs a snapshot.
 
     Example: eventfold verify --segments 16
     """
@@ -53,14 +57,26 @@ def verify(
 
     plan = Plan(partial(connect, context.obj), segments, workers or cores(), rate)
     verified = run_verification(plan, tell, aside())
+    repair = _repair(found)
     if as_json:
-        print_json({"verified": dataclasses.asdict(verified), "findings": len(found)})
+        print_json({"verified": dataclasses.asdict(verified), "findings": len(found), "repair": repair})
     else:
         read = f"{verified.streams:,} streams, {verified.events:,} events, {verified.snapshots:,} snapshots"
         ignored = f" ({verified.other_schemas:,} of another schema, ignored)" if verified.other_schemas else ""
         verdict = f"[red]{len(found):,} findings[/] in" if found else "[green]✓[/] All as it should be:"
         console.print(f"{verdict} {read}{ignored}.")
+        if repair:
+            console.print(
+                f"Snapshots: [bold]{escape(repair)}[/] replays the events and replaces what differs. Where a changed "
+                "evolve or upcaster is the cause, raise the decider's state_version: no process uses old ones then."
+            )
     raise typer.Exit(1 if found else 0)
+
+
+def _repair(found: Iterable[Finding]) -> str | None:
+    """Return the command that puts right what is wrong with snapshots."""
+    streams = {one.stream for one in found if one.where == SNAPSHOT}
+    return f"eventfold snapshot take {'--all' if len(streams) > 1 else shlex.quote(*streams)}" if streams else None
 
 
 def export_(

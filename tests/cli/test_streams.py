@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import wiring
-from app.users.rules import UserCreated, UserDeleted, UserUpdated
-from eventfold import Snapshot
+from app.users.rules import USERS, User, UserCreated, UserDeleted, UserUpdated
+from eventfold import Snapshot, load
 from eventfold.dynamodb.items import commit_to_item
 from tests.cli.conftest import AWS
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Ended
     from tests.functions.application import Application
 
+VERIFY = (*AWS, "verify", "--workers", "1", "--segments", "2")
 UNKNOWN: StoredEvent = {"type": "UserRenamed", "v": 7, "data": {"name": "Ada"}}
 
 
@@ -118,8 +119,8 @@ def test_stream_diff(ada: Application, run: Callable[..., Ended]) -> None:
 
 def test_snapshot_take_and_list(ada: Application, run: Callable[..., Ended]) -> None:
     assert run(*AWS, "snapshot", "list", "user-1").out == "It has none.\n"
-    assert run(*AWS, "snapshot", "take", "user-1").out == "user-1 at version 3\n"
-    assert run(*AWS, "snapshot", "take", "user-1").out == "user-1 has one of its last version.\n"
+    assert run(*AWS, "snapshot", "take", "user-1").out == "user-1 at version 3: taken\n"
+    assert run(*AWS, "snapshot", "take", "user-1").out == "user-1 has one of its last version, and all are right.\n"
     wiring.event_store().save_snapshot(Snapshot("user-1", 1, "old", "{}", ada.commits("1")[0].at))
     found = answer(run(*AWS, "snapshot", "list", "user-1", "--json"))
     assert [(one["version"], one["used"]) for one in found] == [(1, False), (3, True)]
@@ -135,9 +136,9 @@ def test_snapshots_of_all_that_lack_one(app: Application, run: Callable[..., End
     at = app.commits("2")[4].at
     wiring.event_store().save_snapshot(Snapshot("user-2", 5, "old", "{}", at))
     app.snapshot([commit for commit in app.commits("3") if commit.snapshot_due])
-    taken = answer(run(*AWS, "snapshot", "take", "--all-due", "--json"))
+    taken = answer(run(*AWS, "snapshot", "take", "--all", "--json"))
     assert {one["stream"] for one in taken} == {"user-1", "user-2"}
-    assert run(*AWS, "snapshot", "take", "--all-due").out == "0 taken.\n"
+    assert run(*AWS, "snapshot", "take", "--all").out == "0 taken.\n"
 
 
 def test_a_stream_that_can_not_be_replayed_keeps_no_other_from_its_snapshot(
@@ -146,18 +147,54 @@ def test_a_stream_that_can_not_be_replayed_keeps_no_other_from_its_snapshot(
     for id_ in ("1", "2", "3"):
         app.append(id_, *(UserUpdated(name=f"Ada {n}") for n in range(5)))
         app.overwrite(replace(app.commits(id_)[1], events=(UNKNOWN,))) if id_ != "2" else None
-    ended = run(*AWS, "snapshot", "take", "--all-due", "--json")
+    ended = run(*AWS, "snapshot", "take", "--all", "--json")
     assert (ended.code, json.loads(ended.out)) == (1, [{"stream": "user-2", "version": 5}])
-    assert sorted(line.split(":")[0] for line in ended.err.splitlines()) == [
-        "✗ stream 'user-1', version 2",
-        "✗ stream 'user-3', version 2",
+    assert sorted(ended.err.splitlines()) == [
+        f"✗ events: user-{id_}, version 2: no event 'UserRenamed' version 7 is registered" for id_ in ("1", "3")
     ]
+    assert run(*AWS, "snapshot", "take", "user-1").code == 1
+
+
+def test_wrong_snapshots_are_found_and_replaced_by_a_replay_of_all_events(
+    app: Application, run: Callable[..., Ended]
+) -> None:
+    for id_ in ("1", "2"):
+        commits = app.append(id_, UserCreated(name="Ada"), *(UserUpdated(name=f"Ada {n}") for n in range(1, 7)))
+        for version in (3, 5):  # As an `evolve` that was wrong has left them.
+            wrong = User(status="active", name="Wrong")
+            at = commits[version - 1].at
+            wiring.event_store().save_snapshot(Snapshot(f"user-{id_}", version, USERS.schema, USERS.dump(wrong), at))
+    app.project()
+    ended = run(*VERIFY)
+    assert ended.code == 1
+    assert "✗ snapshot: user-1, version 3: its state is not what the replay gives\n" in ended.out
+    assert "Snapshots: eventfold snapshot take --all replays the events and replaces what differs." in ended.out
+    assert run(*AWS, "snapshot", "take", "user-1").out.splitlines() == [
+        f"user-1 at version {version}: taken" for version in (3, 5, 7)
+    ]
+    said = [json.loads(line) for line in run(*VERIFY, "--json").out.splitlines()]
+    assert {one["finding"]["stream"] for one in said[:-1]} == {"user-2"}
+    assert said[-1]["repair"] == "eventfold snapshot take user-2"
+    taken = answer(run(*AWS, "snapshot", "take", "--all", "--json"))
+    assert taken == [{"stream": "user-2", "version": version} for version in (3, 5, 7)]
+    assert load(wiring.event_store(), USERS, "user-2").state.name == "Ada 6"
+    assert run(*VERIFY).code == 0
+    assert answer(run(*AWS, "snapshot", "take", "--all", "--json")) == []
+
+
+def test_a_snapshot_where_no_commit_ends_is_made_void(ada: Application, run: Callable[..., Ended]) -> None:
+    state = USERS.dump(User(status="active", name="Grace"))
+    wiring.event_store().save_snapshot(Snapshot("user-1", 7, USERS.schema, state, ada.commits("1")[0].at))
+    assert run(*VERIFY).code == 1
+    assert run(*AWS, "snapshot", "take", "user-1").out.splitlines() == [
+        "user-1 at version 7: made void, as no commit ends there",
+        "user-1 at version 3: taken",
+    ]
+    assert run(*VERIFY).code == 0
+    assert answer(run(*AWS, "stream", "state", "user-1", "--json"))["version"] == 3
 
 
 # --- verify -----------------------------------------------------------------------------------------------
-
-
-VERIFY = (*AWS, "verify", "--workers", "1", "--segments", "2")
 
 
 def test_verify_says_that_all_is_well(ada: Application, run: Callable[..., Ended]) -> None:

@@ -62,7 +62,7 @@ def test_each_verb_is_documented(verb: tuple[str, ...]) -> None:
         ("stream", "state", "user-1", "--version", "1", "--at", "2026-01-01"),
         ("stream", "state", "user-1", "--at", "yesterday"),
         ("snapshot", "take"),
-        ("snapshot", "take", "user-1", "--all-due"),
+        ("snapshot", "take", "user-1", "--all"),
         ("verify", "--segments", "0"),
     ],
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventfold import Commit, Head, Snapshot
+from eventfold import Commit, Head, Snapshot, load
 from eventfold.aggregates.snapshots import take_snapshot
 from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
 from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
 from eventfold.operations.reading import StoppedError
+from eventfold.operations.snapshots import Retake
 from eventfold.operations.verify.counters import Reading, read_counters
 from eventfold.operations.verify.finding import Finding
 from eventfold.operations.verify.segment import SegmentVerification, Verified
@@ -100,6 +102,11 @@ def test_an_unreadable_snapshot_does_not_spoil_what_follows(world: World) -> Non
     world.overwrite(item)
     (found,) = world.findings()
     assert (found.stream, found.version, found.where) == ("counter-1", 7, "snapshot")
+    world.append("1", 9)
+    assert load(world.store, COUNTER, "counter-1").state.total == 45
+    retake(world)
+    assert world.findings() == set()
+    assert load(world.store, COUNTER, "counter-1").snapshot_version == 9
 
 
 @pytest.mark.parametrize(
@@ -117,6 +124,27 @@ def test_a_wrong_snapshot(world: World, changes: Any, what: str) -> None:
     (found,) = world.findings()
     version = 5 if "version" in changes else 7
     assert found == Finding("counter-1", version, what, "snapshot")
+    retake(world)
+    assert world.findings() == set()
+    assert load(world.store, COUNTER, "counter-1").state.total == 36
+
+
+def retake(world: World, stream: str = "counter-1") -> list[Snapshot]:
+    """Put a stream's snapshots right, and show that a second time writes nothing."""
+    one, again = (Retake(world.store, DECIDERS, stream) for _ in range(2))
+    one.run()
+    again.run()
+    assert again.written == []
+    return one.written
+
+
+def test_time_that_runs_backwards(world: World) -> None:
+    one = COUNTER.codec.encode(Added(amount=1))
+    late = Commit("counter-2", 9, (one,), "late", AT - timedelta(milliseconds=1))
+    world.store.append(late, after=Head("counter-2", 8))
+    world.runner.run(world.rows, [late])
+    world.runner.run(world.tally, [late])
+    assert world.findings() == {Finding("counter-2", 9, "its time is before that of the commit before it", "events")}
 
 
 def test_text_that_can_not_be_read_is_not_quoted(world: World) -> None:

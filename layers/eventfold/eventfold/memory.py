@@ -64,13 +64,13 @@ class MemoryEventStore:
             if key > after and isinstance(item, Commit):
                 yield item
 
-    def save_snapshot(self, snapshot: Snapshot) -> bool:
+    def save_snapshot(self, snapshot: Snapshot, *, replace: bool = False) -> bool:
         """See `EventStore.save_snapshot`."""
         check_stream_name(snapshot.stream, MAX_READ_NAME_BYTES)
         with self._lock:
             items = self._streams.setdefault(snapshot.stream, {})
             there = items.get(snapshot.version + 0.5)
-            if isinstance(there, Snapshot) and there.schema == snapshot.schema:
+            if not replace and isinstance(there, Snapshot) and there.schema == snapshot.schema:
                 return False
             items[snapshot.version + 0.5] = snapshot
             return True

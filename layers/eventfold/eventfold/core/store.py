@@ -48,8 +48,11 @@ class EventStore(Protocol):
         """Yield the commits that start after version `after`, in order. Pages are as in `newest_first`."""
         ...
 
-    def save_snapshot(self, snapshot: Snapshot) -> bool:
-        """Keep the snapshot beside its stream; False if one of that version and schema is there."""
+    def save_snapshot(self, snapshot: Snapshot, *, replace: bool = False) -> bool:
+        """Keep the snapshot beside its stream; False if one of that version and schema is there and stays.
+
+        With `replace` it does not stay: for a state that was replayed from version 1, whatever snapshots there are.
+        """
         ...
 
 

@@ -153,6 +153,11 @@ class StoredCommit(Commit):
             raise _broken(self._item, error) from None
 
 
+def is_snapshot(item: StoredItem) -> bool:
+    """Return whether an item lies where only a snapshot may, readable or not."""
+    return str(item["version"]["N"]).endswith(".5")
+
+
 def item_to_commit_or_snapshot(item: StoredItem) -> Item:
     """Read an item back: from the table, or from a stream record's image. See `StoredCommit` on what is not read yet.
 
@@ -160,7 +165,7 @@ def item_to_commit_or_snapshot(item: StoredItem) -> Item:
         BrokenStreamError: the item is neither; names its stream and version.
     """
     try:
-        if not item["version"]["N"].endswith(".5"):
+        if not is_snapshot(item):
             return StoredCommit(item)
         refs = _read_refs(_json_in(item["refs"])) if "refs" in item else ()
         state = _json_in(item["state"])

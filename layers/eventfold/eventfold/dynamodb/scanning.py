@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from eventfold.core.errors import BrokenStreamError
 from eventfold.dynamodb.batches import get_by_keys
 from eventfold.dynamodb.client import passing_errors_named
-from eventfold.dynamodb.items import item_to_commit_or_snapshot
+from eventfold.dynamodb.items import is_snapshot, item_to_commit_or_snapshot
 from eventfold.dynamodb.store import DynamoDBEventStore
 from eventfold.operations.scanning import Place, Scanned, ScanPage, Unreadable
 
@@ -53,4 +53,4 @@ def scanned(item: Mapping[str, Any]) -> Scanned:
     try:
         return item_to_commit_or_snapshot(item)
     except BrokenStreamError as error:
-        return Unreadable(error.stream, error.version, error.reason, snapshot=item["version"]["N"].endswith(".5"))
+        return Unreadable(error.stream, error.version, error.reason, snapshot=is_snapshot(item))

@@ -195,6 +195,8 @@ class StoreContract:
         assert [c.version for c in store.oldest_first(stream, after=3)] == [4, 7]
         assert [c.version for c in store.oldest_first(stream, after=4)] == [7]
         assert [c.version for c in store.oldest_first(stream, after=7)] == []
+        assert [c.version for c in store.oldest_first(stream, page_size=1)] == [1, 2, 4, 7]
+        assert [c.version for c in store.oldest_first(stream, after=3, page_size=9)] == [4, 7]
         assert [i.version for i in store.newest_first(stream, upto=3)] == [2, 1]
         assert [i.version for i in store.newest_first(stream, upto=4)] == [4, 2, 1]
 
@@ -207,12 +209,16 @@ class StoreContract:
         assert list(store.newest_first(stream, upto=2)) == [two, one]
         assert list(store.oldest_first(stream)) == [one, two, three]
 
-    def test_a_snapshot_is_kept_once_for_a_schema(self, store: EventStore, stream: str) -> None:
+    def test_a_snapshot_is_kept_once_for_a_schema_unless_it_is_to_be_replaced(
+        self, store: EventStore, stream: str
+    ) -> None:
         self.fill(store, stream, 1)
         assert store.save_snapshot(Snapshot(stream, 1, "s1", "1", AT))
         assert not store.save_snapshot(Snapshot(stream, 1, "s1", "2", AT))
         assert store.save_snapshot(Snapshot(stream, 1, "s2", "3", AT))
         assert next(store.newest_first(stream)) == Snapshot(stream, 1, "s2", "3", AT)
+        assert store.save_snapshot(Snapshot(stream, 1, "s2", "4", AT), replace=True)
+        assert next(store.newest_first(stream)) == Snapshot(stream, 1, "s2", "4", AT)
 
     def test_of_many_writers_at_one_version_exactly_one_wins(self, store: EventStore, stream: str) -> None:
         commits = [commit(stream, 1) for _ in range(8)]
