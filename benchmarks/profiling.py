@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
 type Function = tuple[str, int, str]
 
 PARTS = (
-    ("/benchmarks/peers/", "evolve, decide"),
-    ("/eventfold/", "eventfold"),
-    ("/pydantic", "JSON and models"),
-    ("/orjson", "JSON and models"),
-    ("/botocore/", "botocore"),
-    ("/urllib3/", "HTTP"),
-    ("/http/client.py", "HTTP"),
-    ("/email/", "HTTP"),
-    ("/socket.py", "HTTP"),
-    ("/ssl.py", "HTTP"),
+    ("benchmarks/peers/", "evolve, decide"),
+    ("eventfold/", "eventfold"),
+    ("pydantic", "JSON and models"),
+    ("orjson", "JSON and models"),
+    ("botocore/", "botocore"),
+    ("urllib3/", "HTTP"),
+    ("http/client.py", "HTTP"),
+    ("email/", "HTTP"),
+    ("socket.py", "HTTP"),
+    ("ssl.py", "HTTP"),
 )
+"""How a module's path begins, from the folder that it is imported from."""
 COMPILED = (
     ("_socket", "HTTP"),
     ("_ssl", "HTTP"),
@@ -56,5 +58,13 @@ def profile(run: Callable[[], object]) -> dict[str, float]:
 
 def _part(function: Function) -> str | None:
     file, _, name = function
-    known, text = (COMPILED, name) if file == "~" else (PARTS, file)
-    return next((part for sign, part in known if sign in text), None)
+    if file == "~":
+        return next((part for sign, part in COMPILED if sign in name), None)
+    module = _imported(file)
+    return next((part for start, part in PARTS if module.startswith(start)), None)
+
+
+def _imported(file: str) -> str:
+    """Return a file's path from the folder of `sys.path` that holds it: where the checkout lies says nothing."""
+    folders = [f"{folder.rstrip('/')}/" for folder in sys.path if folder and file.startswith(f"{folder.rstrip('/')}/")]
+    return file.removeprefix(max(folders, key=len, default=""))
