@@ -12,6 +12,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
+from local.locks import locked
 from local.toolchain import LOCAL, ROOT, SAM, StepError, environment, main_guard, run, sam_profile, step
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ LOCAL_BUILD = LOCAL / "build"
 def local_build() -> Path:
     """Return the build for this machine, made anew only when its sources changed."""
     stamp, digest = LOCAL_BUILD / ".sources", source_digest()
-    if stamp.is_file() and stamp.read_text() == digest:
-        return LOCAL_BUILD
-    with step("Building the functions and layers"):
-        build(LOCAL_BUILD, sam_profile())
-        write_definitions_as_json(LOCAL_BUILD)
-    stamp.write_text(digest)
+    with locked(LOCAL / "build.lock", wait=True):
+        if not (stamp.is_file() and stamp.read_text() == digest):
+            with step("Building the functions and layers"):
+                build(LOCAL_BUILD, sam_profile())
+                write_definitions_as_json(LOCAL_BUILD)
+            stamp.write_text(digest)
     return LOCAL_BUILD
 
 

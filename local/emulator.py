@@ -3,66 +3,56 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import httpx
+from botocore.exceptions import BotoCoreError
 
+from local.ports import HOST, is_free
+from local.tether import tethered
 from local.toolchain import EMULATOR_PYTHON, StepError, credentials, environment, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-HOST = "127.0.0.1"
-START_SECONDS = 30
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind((HOST, 0))
-        port: int = one.getsockname()[1]
-        return port
+START_SECONDS = 60
+LOG = "emulator.log"
 
 
 @contextmanager
-def running(port: int, home: Path, *, auth: bool = False) -> Iterator[str]:
+def running(port: int, home: Path, *, auth: bool = False, keep: Sequence[int] = ()) -> Iterator[str]:
     """Start the emulator, yield its URL, stop it. `home` keeps its state from one start to the next.
 
-    With `auth`, each function runs under its own role, and IAM policies are enforced.
+    With `auth`, each function runs under its own role, and IAM policies are enforced. `keep` are file descriptors that
+    stay open until it has saved its state.
 
     Raises:
-        StepError: the port is taken, or it does not come up.
+        StepError: the port is taken, it does not come up, or it has ended when the block could not reach it.
     """
-    _refuse_taken(port)
+    refuse_taken(port)
     home.mkdir(parents=True, exist_ok=True)
     _forget_stream_positions(home / "state")
     url = f"http://{HOST}:{port}"
-    log = home / "emulator.log"
-    with log.open("ab") as output, step("Starting the emulator"):
-        process = subprocess.Popen(
-            [EMULATOR_PYTHON, "-m", "ministack"],
-            cwd=home,
-            env=_environment(port, home, auth=auth),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order.
-        )
+    with (
+        (home / LOG).open("wb") as output,
+        tethered(
+            [EMULATOR_PYTHON, "-m", "ministack"], home, _environment(port, home, auth=auth), output, keep
+        ) as process,
+    ):
+        with step("Starting the emulator"):
+            _wait(process, url, home)
         try:
-            _wait(process, url, log)
-        except BaseException:
-            _stop(process)
-            raise
-    try:
-        yield url
-    finally:
-        _stop(process)
+            yield url
+        except (BotoCoreError, httpx.TransportError):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+            if process.poll() is None:
+                raise
+            raise StepError(f"The emulator has ended, and what it had not saved is lost. {_log(home)}") from None
 
 
 def _environment(port: int, home: Path, *, auth: bool) -> dict[str, str]:
@@ -89,15 +79,19 @@ def _environment(port: int, home: Path, *, auth: bool) -> dict[str, str]:
     }
 
 
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((HOST, port))
-        except OSError as error:
-            raise StepError(
-                f"Port {port} is taken. Stop what listens there, or choose another: make run PORT={port + 1}"
-            ) from error
+def refuse_taken(port: int) -> None:
+    """Refuse a port that the emulator can't listen on.
+
+    Raises:
+        StepError: somebody listens there.
+    """
+    if not is_free(port):
+        raise StepError(f"Port {port} is taken. Stop what listens there, or choose another: make run PORT={port + 1}")
+
+
+def _log(home: Path) -> str:
+    lines = (home / LOG).read_text(errors="replace").splitlines()
+    return "\n".join([f"Its log, {home / LOG}, ends:", *lines[-15:]]) if lines else f"Its log, {home / LOG}, is empty."
 
 
 def _forget_stream_positions(state: Path) -> None:
@@ -113,29 +107,12 @@ def _forget_stream_positions(state: Path) -> None:
         file.write_text(json.dumps(kept))
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, home: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             if httpx.get(f"{url}/_ministack/health", timeout=2).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.1)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise StepError(f"The emulator did not answer on {url} within {START_SECONDS} s. It said:\n{tail}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to save its state and end; end its functions' processes with it."""
-    process.terminate()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    raise StepError(f"The emulator did not answer on {url} within {START_SECONDS} s. {_log(home)}")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LOG_GROUPS = ("commands", "queries", "projections", "snapshots", "redrive", "rebuild")
 POLL_SECONDS = 1.0
+LATEST_MS = 60_000
+"""How much older than the newest a line may be that comes after it."""
 _DULL = {
     "level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_memory_size",
     "function_arn", "function_request_id", "xray_trace_id",
@@ -28,17 +30,13 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=4566, help="where the emulator listens, on loopback")
     parser.add_argument("--home", type=Path, default=LOCAL, help="where the data and the file api-url are kept")
     arguments = parser.parse_args()
-    api_url = arguments.home / "api-url"
     try:
-        with stack.running(arguments.home / "stack", arguments.port) as deployed:
-            api_url.write_text(deployed.api_url + "\n")
+        with stack.running(arguments.home, arguments.port) as deployed:
             _welcome(deployed.api_url)
             for line in follow(deployed):
                 console.print(line, markup=False)
     except KeyboardInterrupt:
         console.print("\nStopped. The data stays: make run goes on with it, make clean forgets it.")
-    finally:
-        api_url.unlink(missing_ok=True)
     return 0
 
 
@@ -56,11 +54,12 @@ def _welcome(url: str) -> None:
 
 def follow(deployed: stack.Stack) -> Iterator[str]:
     """Yield the functions' log lines as they come, for ever."""
+    logs = deployed.logs
     since = int(time.time() * 1000)
     seen: set[tuple[int, str]] = set()  # the emulator gives log events no id
     while True:
         for group in LOG_GROUPS:
-            pages = deployed.logs.get_paginator("filter_log_events").paginate(
+            pages = logs.get_paginator("filter_log_events").paginate(
                 logGroupName=f"/aws/lambda/{stack.STACK}-{group}", startTime=since
             )
             for event in (event for page in pages for event in page["events"]):
@@ -68,6 +67,8 @@ def follow(deployed: stack.Stack) -> Iterator[str]:
                     seen.add(key)
                     if line := readable(group, event["message"]):
                         yield line
+        since = max([since, *(timestamp - LATEST_MS for timestamp, _ in seen)])
+        seen = {key for key in seen if key[0] >= since}
         time.sleep(POLL_SECONDS)
 
 

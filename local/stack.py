@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +11,18 @@ from typing import TYPE_CHECKING
 
 import boto3
 import httpx
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from local import emulator
 from local.build import LOCAL_BUILD, local_build, source_digest
+from local.locks import HeldError, locked
+from local.ports import free_port
 from local.routes import make_routes
 from local.toolchain import REGION, ROOT, SAM, StepError, credentials, environment, run, sam_profile, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mypy_boto3_apigatewayv2 import ApiGatewayV2Client
@@ -29,9 +34,10 @@ if TYPE_CHECKING:
 STACK = "eventfold-local"
 ACCOUNT = "000000000000"
 """The emulator's account."""
-ANSWER_SECONDS = 30
+SOURCES_TAG = "sources"
+"""The deployed API's tag that holds the digest of what everything was deployed from."""
+ANSWER_SECONDS = 60
 _SWEEP_BATCH = 100
-_CLOSED = {401, 403}  # an answer too, where routes are closed
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,22 @@ class Stack:
     def api_url(self) -> str:
         """The API's base URL. By path, since `*.localhost` is no name everywhere."""
         return f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}/%24default"
+
+    @property
+    def api(self) -> ApiGatewayV2Client:
+        """An API Gateway client."""
+        client: ApiGatewayV2Client = _session().client("apigatewayv2", endpoint_url=self.endpoint_url)
+        return client
+
+    @property
+    def sources(self) -> str | None:
+        """The digest of the sources that all of it was deployed from; None if a deployment was cut short."""
+        return self.api.get_tags(ResourceArn=self.api_arn)["Tags"].get(SOURCES_TAG) if self.outputs else None
+
+    @property
+    def api_arn(self) -> str:
+        """The API's ARN."""
+        return f"arn:aws:apigateway:{REGION}::/apis/{self.outputs['ApiId']}"
 
     @property
     def dynamodb(self) -> DynamoDBClient:
@@ -61,7 +83,8 @@ class Stack:
     @property
     def logs(self) -> CloudWatchLogsClient:
         """A CloudWatch Logs client."""
-        client: CloudWatchLogsClient = _session().client("logs", endpoint_url=self.endpoint_url)
+        once = Config(retries={"total_max_attempts": 1})  # whoever follows the logs looks again anyway
+        client: CloudWatchLogsClient = _session().client("logs", endpoint_url=self.endpoint_url, config=once)
         return client
 
     def function_name(self, resource: str) -> str:
@@ -75,29 +98,53 @@ class Stack:
 def running(home: Path, port: int | None = None, parameters: Mapping[str, str] | None = None) -> Iterator[Stack]:
     """Build, start, deploy, and wait for the API to answer; stop everything at the end.
 
-    `home` keeps the stack's data from one start to the next. With `parameters` the template is deployed with these
-    in the place of the local profile's, and IAM is enforced: each function runs under its own role.
+    `home` keeps the stack's data from one start to the next, and the file `api-url` while the API answers. With
+    `parameters` the template is deployed with these in the place of the local profile's, and IAM is enforced: each
+    function runs under its own role.
 
     Raises:
-        StepError: a part did not come up; says which and why.
+        StepError: a stack runs in `home` already, or a part did not come up; says which and why.
     """
-    local_build()
-    restored = (home / "state").is_dir()
-    with emulator.running(port or emulator.free_port(), home, auth=parameters is not None) as url:
-        stamp, digest = home / "state" / ".deployed", source_digest()
-        if not (stamp.is_file() and stamp.read_text() == digest):
-            deploy(url, parameters)
-            stamp.parent.mkdir(exist_ok=True)
-            stamp.write_text(digest)
-        stack = Stack(url, _outputs(url))
-        _wait(stack)
-        if restored:
-            _sweep(stack)
-        yield stack
+    port = port or free_port()
+    api_url, kept = home / "api-url", home / "stack"
+    with _only_one(home), locked(kept / "lock", wait=True) as lock:
+        emulator.refuse_taken(port)
+        api_url.unlink(missing_ok=True)  # after kill -9 it is still there
+        local_build()
+        # The emulator holds the lock too: after kill -9 the next start waits until the data is saved.
+        with emulator.running(port, kept, auth=parameters is not None, keep=[lock]) as url:
+            restored = _find(url)
+            stack = restored if restored and restored.sources == source_digest() else deploy(url, parameters)
+            _wait(stack)
+            if restored:
+                _sweep(stack)
+            try:
+                api_url.write_text(stack.api_url + "\n")
+                yield stack
+            finally:
+                api_url.unlink(missing_ok=True)
 
 
-def deploy(url: str, parameters: Mapping[str, str] | None = None) -> None:
-    """Deploy the build, with the local profile's parameters or with these in their place.
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """Hold the lock of the one stack of a folder.
+
+    Raises:
+        StepError: another process holds it; says where its API answers.
+    """
+    try:
+        with locked(home / "lock", wait=False):
+            yield
+    except HeldError:
+        try:
+            where = f"it answers at {(home / 'api-url').read_text().strip()}"
+        except FileNotFoundError:
+            where = "it is starting or stopping"
+        raise StepError(f"The stack of this folder runs already: {where}. Ctrl-C in its terminal stops it.") from None
+
+
+def deploy(url: str, parameters: Mapping[str, str] | None = None) -> Stack:
+    """Deploy the build, with the local profile's parameters or with these in their place; return the stack.
 
     Raises:
         StepError: it failed; shows what SAM said.
@@ -108,33 +155,40 @@ def deploy(url: str, parameters: Mapping[str, str] | None = None) -> None:
     if overrides:
         command += ["--parameter-overrides", *overrides]
     with step("Deploying template.yaml"):
-        run(command, environment(url), "sam deploy")
-        _make_routes(url)
+        said = run(command, environment(url), "sam deploy")
+        stack = _find(url)
+        if stack is None:
+            raise StepError(f"sam deploy left no stack. It said:\n{said}")
+        _make_routes(stack)
+    return stack
 
 
-def _make_routes(url: str) -> None:
-    cloudformation = _cloudformation(url)
+def _make_routes(stack: Stack) -> None:
+    """Give the API its routes, then the tag that says from which sources all was deployed."""
+    cloudformation = _cloudformation(stack.endpoint_url)
     (deployed,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in deployed["Parameters"]}
     template = cloudformation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
     resources = template["Resources"]
     body = resources["HttpApi"]["Properties"]["Body"]
-    names = {
-        one["LogicalResourceId"]: one["PhysicalResourceId"]
-        for one in cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
-    }
     functions = {
-        name: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{names[name]}"
+        name: f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{stack.function_name(name)}"
         for name, found in resources.items()
         if found["Type"] == "AWS::Lambda::Function"
     }
-    client: ApiGatewayV2Client = _session().client("apigatewayv2", endpoint_url=url)
-    make_routes(client, names["HttpApi"], body, functions, parameters)
+    make_routes(stack.api, stack.outputs["ApiId"], body, functions, parameters)
+    stack.api.tag_resource(ResourceArn=stack.api_arn, Tags={SOURCES_TAG: source_digest()})
 
 
-def _outputs(url: str) -> dict[str, str]:
-    (found,) = _cloudformation(url).describe_stacks(StackName=STACK)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+def _find(url: str) -> Stack | None:
+    """Return the stack that was deployed here; None if there is none."""
+    try:
+        (found,) = _cloudformation(url).describe_stacks(StackName=STACK)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        return None
+    return Stack(url, {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])})
 
 
 def _session() -> boto3.Session:
@@ -148,20 +202,31 @@ def _cloudformation(url: str) -> CloudFormationClient:
 
 
 def _wait(stack: Stack) -> None:
+    """Wait until the API answers on a route that reads, be it with a refusal."""
+    path = _path_to_read([route["RouteKey"] for route in stack.api.get_routes(ApiId=stack.outputs["ApiId"])["Items"]])
+    if path is None:
+        return
+    url = stack.api_url + path
     deadline = time.monotonic() + ANSWER_SECONDS
     answer = "nothing"
     with step("Waiting for the API to answer"):
         while time.monotonic() < deadline:
             try:
-                response = httpx.get(f"{stack.api_url}/users", timeout=20)
+                response = httpx.get(url, timeout=20)
             except httpx.HTTPError as error:
                 answer = repr(error)
             else:
-                if response.is_success or response.status_code in _CLOSED:
+                if not response.is_server_error:
                     return
                 answer = f"{response.status_code} {response.text[:300]}"
             time.sleep(0.2)
-    raise StepError(f"The API did not answer within {ANSWER_SECONDS} s; the last answer: {answer}")
+    raise StepError(f"{url} did not answer within {ANSWER_SECONDS} s; the last answer: {answer}")
+
+
+def _path_to_read(routes: Iterable[str]) -> str | None:
+    """Return a path that one of these routes answers GET on; None if none does."""
+    found = (re.fullmatch(r"(?:GET|ANY) (.*)|\$default", route) for route in routes)
+    return next((re.sub(r"\{.*?\}", "-", one[1] or "/") for one in found if one), None)
 
 
 def _sweep(stack: Stack) -> None:

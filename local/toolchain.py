@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ LOCAL = ROOT / ".local"
 SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 EMULATOR_PYTHON = ROOT / ".tools" / "emulator" / "bin" / "python"
 REGION = "us-east-1"
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -44,6 +45,7 @@ def step(name: str) -> Iterator[None]:
 def environment(endpoint_url: str | None = None) -> dict[str, str]:
     """Return the environment for tools: this project's Python first, and no way to a real account by accident."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") or name == "AWS_CA_BUNDLE"}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode each start of a tool compiles all that it imports
     kept["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{kept.get('PATH', '')}"
     kept["SAM_CLI_TELEMETRY"] = "0"
     if endpoint_url is not None:
@@ -83,21 +85,25 @@ def sam_profile() -> str:
     return "local-arm64" if platform.machine() in {"arm64", "aarch64"} else "local"
 
 
-def _stop_once(_number: int, _frame: FrameType | None) -> None:
+def _stop_once(number: int, _frame: FrameType | None) -> None:
     """Begin to stop; a second signal (make passes SIGTERM on, so a group gets it twice) must not cut that short."""
-    for one in _STOP_SIGNALS:
-        signal.signal(one, signal.SIG_IGN)
+    for one in _STOP_SIGNALS:  # by a handler: Python complains of a signal on its way that is now to be ignored
+        signal.signal(one, lambda *_: None)
+    if number == signal.SIGHUP:  # the terminal is gone, and writing to it would fail
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     raise KeyboardInterrupt
 
 
 def main_guard(main: Callable[[], int]) -> None:
     """Run a program's main; an expected failure is a message and code 1, Ctrl-C code 130, neither a traceback."""
     for one in _STOP_SIGNALS:
-        signal.signal(one, _stop_once)
+        if not (one == signal.SIGHUP and signal.getsignal(one) == signal.SIG_IGN):  # nohup
+            signal.signal(one, _stop_once)
     try:
         code = main()
     except StepError as error:
-        console.print(f"[red]✗[/] {error}", markup=True)
+        console.print("[red]✗[/]", escape(str(error)))
         code = 1
     except KeyboardInterrupt:
         code = 130

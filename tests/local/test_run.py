@@ -16,66 +16,87 @@ import httpx
 import pytest
 
 from local.build import LOCAL_BUILD, check_bytecode
-from local.emulator import free_port
+from local.locks import locked
+from local.ports import free_port, is_free
 from local.run import readable
+from local.stack import _path_to_read
 from local.toolchain import StepError
 from tests.support import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.stack
 
 
+def program(home: Path, port: int) -> list[str]:
+    return [sys.executable, "-m", "local.run", "--port", str(port), "--home", str(home)]
+
+
 @contextmanager
-def make_run(home: Path, port: int) -> Iterator[tuple[str, Path]]:
-    """Run the stack, yield its API's URL and its output's file, stop it with Ctrl-C."""
+def make_run(home: Path, port: int) -> Iterator[tuple[str, Path, subprocess.Popen[bytes]]]:
+    """Run the stack; yield its API's URL, its output's file and its process; stop it with Ctrl-C unless it has ended."""
     output = home / "output"
-    command = [sys.executable, "-m", "local.run", "--port", str(port), "--home", str(home)]
     with output.open("w") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            program(home, port), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
-        deadline = time.monotonic() + 120
-        while not (home / "api-url").is_file() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert (home / "api-url").is_file(), output.read_text()
-        yield (home / "api-url").read_text().strip(), output
+        eventually(lambda: "logs follow" in output.read_text() or process.poll() is not None, output)
+        yield (home / "api-url").read_text().strip(), output, process
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGTERM)  # an impatient second one must not cut the stop short
+            assert process.wait() == 0
+            assert not (home / "api-url").exists()
     finally:
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGTERM)  # an impatient second one must not cut the stop short
-        code = process.wait(30)
-    assert code == 0
+        process.kill()
+        process.wait()
     assert "Traceback" not in output.read_text()
-    assert not (home / "api-url").exists()
 
 
-def test_it_says_where_it_is_and_keeps_its_data_over_a_restart(tmp_path: Path) -> None:
+def eventually(reached: Callable[[], bool], output: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not reached():
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.1)
+
+
+def test_it_says_where_it_is_and_goes_on_with_its_data_even_after_kill_9(tmp_path: Path) -> None:
     port = free_port()
-    with make_run(tmp_path, port) as (url, output):
+    with make_run(tmp_path, port) as (url, output, process):
         assert f":{port}/" in url
         created = httpx.post(f"{url}/users", json={"name": "Ada"}, timeout=60).raise_for_status().json()
-        time.sleep(2)
+        eventually(lambda: "command handled" in output.read_text(), output)
         shown = output.read_text()
         assert url in shown
         assert len(re.findall(r"^  curl ", shown, flags=re.MULTILINE)) == 3
-        assert "command handled" in shown
         httpx.post(f"{url}/users", json={"name": "Last words"}, timeout=60).raise_for_status()
-    with socket.socket() as one:
-        assert one.connect_ex(("127.0.0.1", port)) != 0  # nothing is left behind
+        process.kill()
+        process.wait()
+    assert (tmp_path / "api-url").exists(), "nobody was left to remove it"
 
-    started = time.monotonic()
-    with make_run(tmp_path, port) as (url, _):
-        assert time.monotonic() - started < 30
+    with make_run(tmp_path, port) as (url, output, _):
+        assert "Deploying" not in output.read_text()
         names = [user["name"] for user in httpx.get(f"{url}/users", timeout=60).json()["users"]]
         assert names == ["Ada", "Last words"]
-        renamed = httpx.patch(f"{url}/users/{created['id']}", json={"name": "Bea"}, timeout=60)
-        assert renamed.json()["version"] == 2
-        deadline = time.monotonic() + 20
-        while httpx.get(f"{url}/users/{created['id']}", timeout=60).json()["version"] != 2:
-            assert time.monotonic() < deadline, "the stream does not reach the projections after a restart"
-            time.sleep(0.2)
+        user = f"{url}/users/{created['id']}"
+        assert httpx.patch(user, json={"name": "Bea"}, timeout=60).json()["version"] == 2
+        eventually(lambda: httpx.get(user, timeout=60).json()["version"] == 2, output)
+    assert is_free(port), "nothing is left behind"
+
+
+def refused(home: Path, port: int) -> str:
+    """Return what a start says that is refused, before it builds or writes anything."""
+    kept = home / "stack" / "state" / "dynamodb.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("data")
+    done = subprocess.run(program(home, port), cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S603
+    assert (done.returncode, done.stderr) == (1, "")
+    assert kept.read_text() == "data"
+    assert not (home / "stack" / "emulator.log").exists()
+    return done.stdout
 
 
 def test_a_taken_port_says_so_and_what_to_do(tmp_path: Path) -> None:
@@ -83,12 +104,35 @@ def test_a_taken_port_says_so_and_what_to_do(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "local.run", "--port", str(port), "--home", str(tmp_path)]
-        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S603
-    assert done.returncode == 1
-    assert f"Port {port} is taken" in done.stdout
-    assert f"make run PORT={port + 1}" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+        said = refused(tmp_path, port)
+    assert f"Port {port} is taken" in said
+    assert f"make run PORT={port + 1}" in said
+
+
+def test_a_second_one_in_a_folder_says_where_the_first_answers(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", wait=False):
+        (tmp_path / "api-url").write_text("http://127.0.0.1:1/first\n")
+        assert "it answers at http://127.0.0.1:1/first." in refused(tmp_path, free_port())
+        assert (tmp_path / "api-url").read_text() == "http://127.0.0.1:1/first\n"
+
+
+def test_a_second_one_that_comes_before_the_first_answers_is_refused_too(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", wait=False):
+        assert "it is starting or stopping" in refused(tmp_path, free_port())
+
+
+@pytest.mark.parametrize(
+    ("routes", "path"),
+    [
+        (["POST /accounts", "GET /accounts/{id}/events"], "/accounts/-/events"),
+        (["ANY /{proxy+}"], "/-"),
+        (["$default"], "/"),
+        (["POST /accounts"], None),
+        ([], None),
+    ],
+)
+def test_what_is_waited_for_is_any_route_that_reads(routes: list[str], path: str | None) -> None:
+    assert _path_to_read(routes) == path
 
 
 @pytest.mark.usefixtures("deployed")
