@@ -177,6 +177,17 @@ def test_an_id_that_nobody_can_have_is_404(app: Application, id_: str) -> None:
             assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("Idempotency-Key", 400), ("If-Match", 400), ("Content-Type", 415), ("X-Correlation-Id", 200)],
+)
+def test_a_header_that_is_no_text_is_refused_or_left_out(app: Application, header: str, status: int) -> None:
+    id_ = app.create("Ada")
+    answer = app.request("PATCH", f"/users/{id_}", {"name": "Bo"}, headers={header: '"k\ud800"', "\ud800": "\ud800"})
+    assert answer.status == status
+    assert len(app.commits(id_)) == (2 if status == 200 else 1)
+
+
 LIMITS = ["0", "-1", "101", "9" * 400, "9" * 5000, "x", "1.5", "NaN", "1e2", "", "1,2", "\0", "\ud800"]
 
 

@@ -72,6 +72,15 @@ def test_the_caller_is_in_the_commit_and_in_the_audit_trail(
     assert entry["actor"] == actor
 
 
+@pytest.mark.parametrize("claims", [{"sub": "ada\ud800"}, {"sub": "ada\ud800", "client_id": "reports"}])
+def test_a_caller_whose_name_is_no_text_is_nobody_and_has_no_keys(app: Application, claims: dict[str, str]) -> None:
+    authorizer = {"jwt": {"claims": claims, "scopes": None}}
+    assert app.request("POST", "/users", {"name": "Ada"}, authorizer=authorizer).status == 201
+    assert "actor" not in app.commits()[0].meta
+    headers = {"Idempotency-Key": "k"}
+    assert app.request("POST", "/users", {"name": "Ada"}, authorizer=authorizer, headers=headers).status == 400
+
+
 @pytest.mark.parametrize(
     ("name", "actor"),
     [

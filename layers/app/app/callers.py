@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from eventfold.core.stored import is_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,6 +44,8 @@ def caller_of(authorizer: Mapping[str, Any] | None) -> Caller:
     }
     for kind, name in found.items():
         if isinstance(name, str) and name:
+            if not is_text(name):
+                break  # A name that no store can keep names nobody.
             role = _ROLE.match(name) if kind == "iam" else None
             return Caller(name, f"{kind} {role[1] if role else name}")
     return Caller(None, None)
