@@ -22,7 +22,7 @@ from eventfold.memory import MemoryParkedStore
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 from eventfold.testing import Meter
-from eventfold.testing.commits import commit
+from eventfold.testing.commits import AT, commit
 from tests.domain import COUNTER, TOTALS, Add, TooMuchError
 from tests.support import create_table
 
@@ -224,8 +224,11 @@ def test_a_gap_costs_a_look_at_what_is_parked_and_a_query_and_a_release_a_write(
     assert meter.capacity == 1  # consistent; to delete it in any case would be a write unit, at five times the price
 
 
-def test_the_size_of_an_item_is_what_dynamodb_counts(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
-    item = commit_to_item(commit("thing-1", 1, text=""))
+@pytest.mark.parametrize("year", [2026, 1926])  # A time before 1970 is a negative number.
+def test_the_size_of_an_item_is_what_dynamodb_counts(
+    local_client: DynamoDBClient, store: DynamoDBEventStore, year: int
+) -> None:
+    item = commit_to_item(commit("thing-1", 1, text="", at=AT.replace(year=year)))
     item |= {"digest": {"B": b""}}
     item |= {"digest": {"B": b"x" * (MAX_ITEM_BYTES - item_bytes(item))}}
     with Meter.on(local_client) as meter:

@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, Json, SecretStr, computed_field, field_serializer, model_serializer
+from pydantic import BaseModel, Field, Json, JsonValue, SecretStr, computed_field, field_serializer, model_serializer
 
-from eventfold import Codec, Commit, Event
+from eventfold import Codec, Commit, Event, Head
 from eventfold.core.errors import InvalidCommitError, UnstableEventError
 from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot
+from eventfold.memory import MemoryEventStore
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -256,3 +257,28 @@ def test_any_value_is_refused_or_read_back_the_same(value: Any) -> None:
         assert "nan" in repr(value) or "inf" in repr(value)
     else:
         assert repr(read.anything) == repr(value)
+
+
+anything = st.characters(codec=None)
+texts = st.text(anything, max_size=9)
+
+
+@given(
+    id_=texts,
+    digest=texts,
+    meta=st.dictionaries(texts, texts, max_size=2),
+    at=st.datetimes(timezones=st.timezones() | st.none()),
+    data=st.dictionaries(texts, texts | st.floats() | st.integers(), max_size=2),
+)
+def test_any_commit_is_refused_or_read_back_the_same(
+    id_: str, digest: str, meta: dict[str, str], at: datetime, data: dict[str, JsonValue]
+) -> None:
+    store = MemoryEventStore()
+    try:
+        one = Commit("thing-1", 1, ({"type": "A", "v": 1, "data": data},), id_, at, meta, digest)
+        store.append(one, after=Head("thing-1", 0))
+    except InvalidCommitError:
+        assert list(store.newest_first("thing-1")) == []
+    else:
+        assert list(store.newest_first("thing-1")) == [one]
+        store.append(one, after=None)

@@ -213,7 +213,7 @@ def _at(item: StoredItem) -> datetime:
 
 
 def item_bytes(item: Mapping[str, AttributeValueTypeDef]) -> int:
-    """Return what DynamoDB counts for an item made of strings, bytes, positive numbers and booleans.
+    """Return what DynamoDB counts for an item made of strings, bytes, numbers and booleans.
 
     Rules: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -223,7 +223,7 @@ def item_bytes(item: Mapping[str, AttributeValueTypeDef]) -> int:
         if "S" in value:
             total += len(value["S"].encode())
         elif "N" in value:
-            total += (len(value["N"].strip("0-.")) + 1) // 2 + 1
+            total += (len(value["N"].strip("0-.")) + 1) // 2 + 1 + value["N"].startswith("-")
         elif "B" in value:
             total += len(value["B"])
         else:
