@@ -14,9 +14,8 @@ import typer
 from botocore.exceptions import ClientError
 from rich.markup import escape
 
-from app.redrive import parked_streams
 from app.settings import settings
-from app.wiring import dynamodb
+from app.wiring import dynamodb, feed
 from cli.diagnosis import (
     Level,
     Line,
@@ -101,7 +100,7 @@ class Examination:
             yield from self._asked(name, partial(self._mapping, name, declared, expected))
         for name in expected.of_type("AWS::Serverless::Function"):
             yield from self._asked(name, partial(self._function, name, expected))
-        yield from self._asked("parked", lambda: [parked_line(len(parked_streams()))])
+        yield from self._asked("parked", lambda: [parked_line(sum(1 for _ in feed().waiting()))])
         for declared in expected.of_type("AWS::Lambda::EventSourceMapping").values():
             function = declared["FunctionName"]["Ref"]
             yield from self._asked(function, partial(self._lag, function, expected))

@@ -9,7 +9,6 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
-from app.redrive import UnknownProjectionError
 from cli.doctor import doctor
 from cli.events import events
 from cli.files import FileInTheWayError
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 EXPECTED = (
     NoStackError,
     NotFoundError,
-    UnknownProjectionError,
     WorkerKilledError,
     FileInTheWayError,
     OSError,

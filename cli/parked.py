@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from app.redrive import check_projection, parked_streams
-from app.redrive import redrive as redrive_parked
+from app.wiring import feed
 from cli.options import AsJson, console, print_json
 from cli.target import connect
 
@@ -28,15 +27,16 @@ def list_parked(context: typer.Context, *, projection: Projection = None, as_jso
     Example: eventfold parked list --json
     """
     connect(context.obj)
-    found = parked_streams(projection)
+    found = list(feed().waiting(projection))
     if not found:
-        check_projection(projection)
+        feed().check(projection)
     if as_json:
         print_json([_as_dict(one) for one in found])
     elif found:
         for one in found:
             since = one.since.isoformat(sep=" ", timespec="seconds")
-            where = f"[bold]{escape(one.projection)} {escape(one.stream)}[/] at version {one.version}"
+            version = "an unknown version" if one.version is None else f"version {one.version}"
+            where = f"[bold]{escape(one.projection)} {escape(one.stream)}[/] at {version}"
             console.print(f"{where}, since {since}, attempts: {one.attempts}")
             console.print(f"  {escape(one.reason)}")
     else:
@@ -57,7 +57,7 @@ def redrive(
     Example: eventfold parked redrive --stream user-42
     """
     connect(context.obj)
-    done = redrive_parked(projection, stream, report=lambda *_: None)  # stdout is the answer's, not a log's
+    done = feed().redrive(projection, stream)
     if as_json:
         print_json(dataclasses.asdict(done))
     else:

@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 
 from app.rebuilds import TABLE, begin, rebuild_of, sweep
-from app.redrive import parked_streams
-from app.wiring import control_store, targets
+from app.wiring import control_store, feed, targets
 from cli.rebuilds import Plan, pause, run_phase
 from cli.states import MAP_WORKERS, execute
 from cli.target import STATE_MACHINE, connect
@@ -59,7 +58,7 @@ def status(context: typer.Context, name: Name, *, as_json: AsJson = False) -> No
     connect(context.obj)
     rebuild = rebuild_of(name, _owner())
     control = rebuild.control()
-    waiting = parked_streams(name)
+    waiting = list(feed().waiting(name))
     if as_json:
         found = [_progress(rebuild, one) for one in control.generations]
         typer.echo(json.dumps(_as_dict(control) | {"progress": found, "parked": len(waiting)}))
@@ -113,7 +112,7 @@ def rebuild(
             filled = run_phase(plan, run, generation, "fill", to)
             to.print(f"[green]✓[/] generation {number}: {filled.streams:,} streams, {filled.events:,} events")
             generation = run.filled(number)
-        pause(run.pause(generation), "every function knows", to)
+        pause(run.pause(generation), "every function feeds by it", to)
         run_phase(plan, run, generation, "verify", to)
         proven = run.verified(number)
         to.print(f"[green]✓[/] every row verified: {proven.streams:,}")
@@ -144,7 +143,7 @@ def promote(context: typer.Context, name: Name, *, at_once: AtOnce = False, as_j
 
 @projections.command("rollback")
 def rollback(context: typer.Context, name: Name, *, at_once: AtOnce = False, as_json: AsJson = False) -> None:
-    """Show the generation that was active before: it is still kept current. Up to 65 s after a switch it waits.
+    """Show the generation that was active before: it is still kept current. Up to 25 s after a switch it waits.
 
     Example: eventfold projection rollback directory
     """

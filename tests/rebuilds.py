@@ -11,6 +11,7 @@ from eventfold.operations.reading import TableSource
 from eventfold.operations.rebuild.filling import Filler
 from eventfold.operations.rebuild.steps import Rebuild, Timing, job
 from eventfold.operations.rebuild.verification import Prover
+from eventfold.read_models.feed import Feed
 from eventfold.read_models.generations import Generations
 from eventfold.read_models.projections import Row, RowTarget
 from eventfold.read_models.projector import ProjectionRunner
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from eventfold.read_models.target import AnyTarget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-AT_ONCE = Timing(0, 0, 0)
+AT_ONCE = Timing(0, 0)
 ADDED: Tally[Added | Closed] = Tally("added", "counter", COUNTER.codec, lambda one: [("all", "events", 1)])
 
 
@@ -56,9 +57,8 @@ class World:
 
     def feed(self, commit: Commit) -> None:
         """Bring every generation up to date, as the projection function does."""
-        (generations,) = Generations(self.controls, [self.target.name]).live([self.target])
-        for one in generations:
-            self.runner.run(one.target, [commit])
+        generations = Generations(self.controls, [self.target.name])
+        Feed([self.target], self.runner, self.parked, generations).project([commit])
 
     def rebuild(self, owner: str = "me", timing: Timing = AT_ONCE) -> Rebuild:
         return Rebuild(self.target, self.runner, self.parked, self.controls, owner, timing)

@@ -7,16 +7,18 @@ import logging
 import random
 from collections import Counter
 from copy import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from app import redrive as app_redrive
 from app import settings, telemetry, wiring
 from app.users.directory import DIRECTORY, DirectoryRow
 from app.users.stats import STATS
 from eventfold.core.errors import StoreUnavailableError
+from eventfold.read_models.feed import Fed, Feed
 from eventfold.read_models.generations import Generations
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.tallies import TallyTarget
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
     from app.users.rules import UserEvent
     from eventfold import Recorded
-    from eventfold.read_models.projector import BatchResult
     from eventfold.read_models.target import AnyTarget
     from eventfold.testing.shards import Record
     from eventfold.testing.turns import Turns
@@ -99,14 +100,13 @@ class Functions:
         # Read once and whenever asked for anew, never by the clock: a seed is the same run each time.
         names = [target.name for target in self.targets]
         generations = Generations(wiring.control_store(), names, clock=lambda: 0)
-        modules: tuple[Any, ...] = (projections, app_redrive)
-        for module in modules:
-            module.targets = lambda: self.targets
-            module.generations = lambda: generations
+        # Whether a batch is late, and parked where its read models can't be read, is drawn too.
+        clock = partial(self._random.choice, (datetime.fromtimestamp(0, UTC), datetime.max.replace(tzinfo=UTC)))
+        self.feed = Feed(self.targets, wiring.runner(), wiring.parked_store(), generations, clock=clock)
         functions: Any = projections
-        functions.log_projected = lambda name, _, result: self._note(name, result)
-        functions.log_parked = self._note
-        functions.log_failure = lambda *_, **__: None
+        functions.feed = lambda: self.feed
+        functions.log_fed = self._note
+        functions.log_unreadable = lambda _: None
 
     def _project(self, row: DirectoryRow | None, recorded: Recorded[UserEvent]) -> DirectoryRow | None:
         self._check_poison(recorded, 0)
@@ -121,12 +121,13 @@ class Functions:
         if not self.fixed and number % POISONED == which and recorded.version >= 2:  # noqa: PLR2004 - not from the start
             raise ZeroDivisionError
 
-    def _note(self, name: str, result: BatchResult) -> None:
+    def _note(self, fed: Fed) -> None:
+        result = fed.result
         self.counts["commits applied"] += result.applied
         self.counts["duplicates dropped"] += result.duplicates
         self.counts["gaps healed"] += result.healed
         self.counts["released"] += len(result.released)
-        self.parked |= {(name, stream) for stream in result.parked}
+        self.parked |= {(fed.name, stream) for stream in result.parked}
 
     def _deliver(self, record: Record) -> Sequence[Record]:
         dice = self._random.random()
@@ -167,7 +168,7 @@ class Functions:
     def redrive(self) -> None:
         """Redrive all that is parked, as the scheduled function does; faults may end it half-way."""
         try:
-            done = app_redrive.redrive(report=self._note)
+            done = self.feed.redrive(report=self._note)
         except (StoreUnavailableError, CrashError):
             self.counts["redrives that failed"] += 1
         else:
@@ -176,8 +177,7 @@ class Functions:
     def replay(self) -> None:
         """Bring up to date what only an operator knows of: the streams in the bucket, and those of a stream trimmed."""
         streams = sorted({stream for stream, _ in self.unseen()})
-        for target in self.targets:
-            self._note(target.name, wiring.runner().redrive(target, streams))
+        self.feed.project([], streams, report=self._note)
 
     def unseen(self) -> set[tuple[str, str]]:
         """Return the commits, as stream and version, whose records were trimmed or lie in the on-failure bucket."""

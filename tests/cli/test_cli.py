@@ -6,6 +6,7 @@ import json
 from copy import replace
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,7 +160,7 @@ def test_the_local_stack_is_found_by_the_address_that_it_leaves(
     endpoint = "http://localhost:4566"
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local/api-url").write_text(f"{endpoint}/_aws/execute-api/abc\n")
-    monkeypatch.setattr(parked_verbs, "parked_streams", lambda _: [])
+    monkeypatch.setattr(parked_verbs, "feed", lambda: SimpleNamespace(waiting=lambda _: [], check=lambda _: None))
     monkeypatch.chdir(folder(tmp_path / "deep/down"))
     assert run("parked", "list").code == 0
     assert settings().aws_endpoint_url == endpoint

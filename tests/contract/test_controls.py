@@ -73,6 +73,22 @@ def test_a_control_item_is_replaced_only_by_who_has_read_the_last(controls: Cont
     assert controls.read(["p"])["p"] == ready
 
 
+def test_a_parking_in_between_keeps_a_switch_from_being_written_and_nothing_else(controls: Controls) -> None:
+    controls.count_parking("p")  # of a read model without a control item: nobody can switch it
+    assert controls.read(["p"]) == {"p": Control.first("p")}
+    begun = controls.write(Control.first("p").begun("table", 4, AT))
+    controls.count_parking("p")
+    ready = controls.write(begun.moved(2, "ready", AT))
+    seen = controls.read(["p"])["p"]
+    controls.count_parking("p")
+    with pytest.raises(RowConflictError):
+        controls.write(seen.promoted(2, AT), unparked=True)
+    again = controls.read(["p"])["p"]
+    assert (again.revision, again.active) == (ready.revision, 1)
+    assert again.parkings != seen.parkings
+    assert controls.write(again.promoted(2, AT), unparked=True).active == 2
+
+
 def test_progress_comes_back_by_phase_and_part(controls: Controls) -> None:
     fill = Progress(part=3, place=Place("thing-1", "4"), streams=2, events=4, counts={"all": {"a": 1}})
     controls.save_progress("p.2", "fill", fill)

@@ -110,13 +110,15 @@ class Application:
         for name in names:
             assert self.request("PATCH", f"/users/{id_}", {"name": name}).status == 200
 
-    def append(self, id_: str, *events: UserEvent, meta: Mapping[str, str] | None = None) -> list[Commit]:
-        """Append events without a command, a commit each, one second apart from `START` on; return the commits."""
+    def append(
+        self, id_: str, *events: UserEvent, meta: Mapping[str, str] | None = None, start: datetime = START
+    ) -> list[Commit]:
+        """Append events without a command, a commit each, one second apart from `start` on; return the commits."""
         store, stream = wiring.event_store(), USERS.stream(id_)
         head = end_of(store, stream)
         commits: list[Commit] = []
         for version, event in enumerate(events, start=head.version + 1):
-            at = START + timedelta(seconds=version)
+            at = start + timedelta(seconds=version)
             commit = Commit(stream, version, (USERS.codec.encode(event),), f"commit-{version}", at, meta or {})
             commit = replace(commit, snapshot_due=version % settings().snapshot_every == 0)
             store.append(commit, after=head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,7 +88,7 @@ def test_read_models_out_of_reach_fail_the_batch_as_a_whole(app: Application, mo
     def unavailable(projection: str, streams: Sequence[str]) -> None:
         raise StoreUnavailableError(f"{projection} {len(streams)}")
 
-    commits = app.append("1", UserCreated(name="A"))
+    commits = app.append("1", UserCreated(name="A"), start=datetime.now(UTC))
     get = wiring.row_store().get
     monkeypatch.setattr(wiring.row_store(), "get", unavailable)
     with pytest.raises(StoreUnavailableError):
@@ -106,7 +107,7 @@ def test_a_read_model_out_of_reach_does_not_hold_up_the_other(
     def unavailable(*_: object) -> None:
         raise StoreUnavailableError("ThrottlingException")
 
-    commits = app.append("1", UserCreated(name="A"))
+    commits = app.append("1", UserCreated(name="A"), start=datetime.now(UTC))
     store, read = (wiring.row_store(), "get") if down == "directory" else (wiring.tally_store(), "checkpoints")
     with monkeypatch.context() as patch:
         patch.setattr(store, read, unavailable)

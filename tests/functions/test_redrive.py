@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import wiring
-from app.redrive import UnknownProjectionError
 from app.users.rules import UserCreated, UserUpdated
 from eventfold.core.errors import StoreUnavailableError
+from eventfold.read_models.feed import UnknownProjectionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

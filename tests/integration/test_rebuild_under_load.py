@@ -105,7 +105,6 @@ def pump(
     forget()
     generations = Generations(wiring.control_store(), ["directory", "stats"], keep=KEEP_SECONDS)
     monkeypatch.setattr(wiring, "generations", lambda: generations)
-    monkeypatch.setattr(handler, "generations", lambda: generations)
     streams = boto3.client("dynamodbstreams", endpoint_url=dynamodb_local_url)
     mapping = EventSourceMapping.from_template(Path("template.yaml"), "ProjectionsMapping")
     reader = StreamReader(streams, stream_arn(local_client, events))
@@ -116,7 +115,7 @@ def pump(
 def rebuilt(name: str) -> Rebuild:
     """Return a rebuild whose pauses suit how long control items are kept here."""
     (target,) = [one for one in wiring.targets() if one.name == name]
-    timing = Timing(scan=2 * KEEP_SECONDS, verify=2 * KEEP_SECONDS, settle=0)
+    timing = Timing(scan=2 * KEEP_SECONDS, settle=4 * KEEP_SECONDS)
     rebuild: Any = Rebuild(target, wiring.runner(), wiring.parked_store(), wiring.control_store(), "me", timing)  # type: ignore[arg-type]
     found: Rebuild = rebuild
     return found

@@ -16,6 +16,7 @@ from app.users.directory import DIRECTORY
 from app.users.rules import USERS, UserCreated, UserDeleted, UserUpdated
 from app.users.stats import STATS, TOTAL
 from eventfold import Commit, Head
+from eventfold.read_models.feed import Feed
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.tallies import TallyTarget
 from eventfold.testing.checker import check_rows, check_snapshots, check_tally, read_table
@@ -89,8 +90,7 @@ class Stack:
         return list(wiring.parked_store().listed())
 
     def redrive(self) -> None:
-        for target in wiring.targets():
-            wiring.runner().redrive(target, [one.stream for one in wiring.parked_store().listed(target.name)])
+        wiring.feed().redrive()
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def stack(
     create_table(local_client, "ParkedTable", parked)
     for name, value in {"EVENTS_TABLE": events, "READ_MODELS_TABLE": rows, "PARKED_TABLE": parked}.items():
         monkeypatch.setenv(name, value)
-    for name in ("log_failure", "log_parked", "log_projected"):
+    for name in ("log_fed", "log_unreadable"):
         monkeypatch.setattr(projections, name, lambda *_, **__: None)
     level = telemetry.logger.log_level
     telemetry.logger.setLevel(logging.CRITICAL)
@@ -237,7 +237,8 @@ def test_one_poisoned_stream_is_parked_the_others_flow_on_and_redrive_catches_up
         TallyTarget(STATS, wiring.tally_store()),
     )
     with monkeypatch.context() as poisoned:
-        poisoned.setattr(projections, "targets", lambda: targets)
+        feed = Feed(targets, wiring.runner(), wiring.parked_store(), wiring.generations())
+        poisoned.setattr(projections, "feed", lambda: feed)
         pump = stack.pump()
         pump.drain()
     assert pump.given_up == []

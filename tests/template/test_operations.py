@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from app.redrive import Redriven
 from app.telemetry import metrics
+from eventfold.read_models.feed import Redriven
 from functions.redrive import handler as redrive
 from tests.functions.application import capture
 from tests.support import LambdaContext
@@ -78,8 +79,8 @@ def printed_with_two_parked(
     """Return the metrics that one redrive prints which leaves two streams parked."""
     capture(monkeypatch)
     monkeypatch.setattr(metrics, "service", service)
-    monkeypatch.setattr(redrive, "redrive", lambda *_: Redriven(redriven=0, parked=2))
-    monkeypatch.setattr(redrive, "parked_streams", lambda: list("ab"))
+    feed = SimpleNamespace(redrive=lambda *_, **__: Redriven(parked=2), waiting=lambda: iter("ab"))
+    monkeypatch.setattr(redrive, "feed", lambda: feed)
     redrive.lambda_handler({}, LambdaContext())
     lines = map(json.loads, capsys.readouterr().out.splitlines())
     (printed,) = [line for line in lines if "_aws" in line]

@@ -11,7 +11,7 @@ from eventfold.memory import MemoryControlStore, MemoryRowStore
 from eventfold.read_models.generations import ActiveReader, Control, Generations, control_key
 from eventfold.read_models.projections import Projection, RowTarget
 from eventfold.read_models.tallies import Tally
-from eventfold.read_models.target import GenerationName
+from eventfold.read_models.target import GenerationName, OrderChangedError
 from tests.domain import COUNTER, TOTALS, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,16 +116,18 @@ def test_control_items_are_read_once_for_as_long_as_they_are_kept() -> None:
     generations = Generations(store, ["totals"], keep=5, clock=lambda: now[0])
     target = RowTarget(TOTALS, MemoryRowStore())
     (only,) = generations.live([target])
-    assert [(one.target.name, one.active, one.promotable) for one in only] == [("totals", True, False)]
+    assert [one.name for one in only.targets] == ["totals"]
     store.write(FIRST.begun("table", 4, AT))
     now[0] = 4.9
-    assert len(generations.live([target])[0]) == 1
+    assert generations.live([target])[0].active.name == "totals"
+    generations.confirm(only)
     now[0] = 5
+    with pytest.raises(OrderChangedError):
+        generations.confirm(only)
     (both,) = generations.live([target])
-    assert [(one.target.name, one.active, one.promotable) for one in both] == [
-        ("totals.2", False, False),
-        ("totals", True, False),
-    ]
+    assert [one.name for one in both.targets] == ["totals.2", "totals"]
+    assert (both.active.name, both.read_model) == ("totals", "totals")
+    generations.confirm(both)
     assert store.reads == 2
     assert generations.shown("totals") == "totals"
     now[0] = 6
@@ -133,13 +135,6 @@ def test_control_items_are_read_once_for_as_long_as_they_are_kept() -> None:
     assert store.reads == 3
     generations.live([target], max_age=0)
     assert store.reads == 4
-
-
-def test_a_generation_that_can_be_promoted_is_told_apart() -> None:
-    store = MemoryControlStore()
-    store.write(ready())
-    (both,) = Generations(store, ["totals"]).live([RowTarget(TOTALS, MemoryRowStore())])
-    assert [one.promotable for one in both] == [True, False]
 
 
 def test_a_reader_reads_twice_once_after_a_switch() -> None:

@@ -174,7 +174,7 @@ class Full(MemoryParkedStore):
         super().__init__()
         self.refused = refused
 
-    def park(self, projection: str, stream: str, version: int, reason: str) -> None:
+    def park(self, projection: str, stream: str, version: int | None, reason: str) -> None:
         if stream in self.refused:
             raise ZeroDivisionError("a key that is too long, a table that is out of reach: whatever it is")
         super().park(projection, stream, version, reason)

@@ -163,12 +163,11 @@ def test_a_limit_is_the_version_to_come_to_exactly() -> None:
     store, rows = MemoryEventStore(), MemoryRowStore()
     one, two, three, four = commits_of(store, "counter-1", [1, 2, 1, 1])
     runner, target = ProjectionRunner(store, MemoryParkedStore()), RowTarget(TOTALS, rows)
-    assert runner.run(target, [one, four], upto={"counter-1": 3}).reached == {"counter-1": 3}
-    assert total(rows, "counter-1") == (3, 3)
-    assert runner.run(target, [two], upto={"counter-1": 4}).reached == {"counter-1": 4}
-    assert runner.run(target, [three, four], upto={"counter-1": 4}).reached == {"counter-1": 4}
-    assert runner.redrive(target, ["counter-1"], upto={"counter-1": 4}).reached == {"counter-1": 4}
-    assert runner.run(target, [four]).reached == {"counter-1": 5}
+    for batch, upto, version in (([one, four], 3, 3), ([two], 4, 4), ([three, four], 4, 4)):
+        assert not runner.run(target, batch, upto={"counter-1": upto}).parked
+        assert total(rows, "counter-1") == (version, version)
+    assert runner.redrive(target, ["counter-1"], upto={"counter-1": 4}).applied == 0
+    assert runner.run(target, [four]).applied == 1
 
 
 class TestDirectory:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.redrive import check_projection
 from app.settings import settings
-from app.wiring import dynamodb, parked_store, rebuild_store, runner, scannable_store, targets
+from app.wiring import dynamodb, feed, parked_store, rebuild_store, runner, scannable_store, targets
 from eventfold.dynamodb.exports import open_export
 from eventfold.dynamodb.sweeping import DynamoDBSweeper
 from eventfold.operations.reading import TableSource
@@ -30,7 +29,7 @@ def rebuild_of(name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> 
     Raises:
         UnknownProjectionError: there is no read model of this name.
     """
-    check_projection(name)
+    feed().check(name)
     (target,) = [one for one in targets() if one.name == name]
     return Rebuild(target, runner(), parked_store(), rebuild_store(), owner, hold_seconds=hold_seconds)
 

@@ -18,12 +18,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 from eventfold.core.errors import EventfoldError, TooManyConflictsError, UnreadableStreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from eventfold import Commit, Outcome
-    from eventfold.read_models.projector import BatchResult
+    from eventfold import Outcome
+    from eventfold.dynamodb.streams import StreamBatch
+    from eventfold.read_models.feed import Fed
 
 logger = Logger()
 metrics = Metrics()
@@ -76,33 +77,45 @@ def counted(command: str) -> Iterator[Callable[[Outcome], Outcome]]:
         raise
 
 
-def log_projected(projection: str, commits: Sequence[Commit], result: BatchResult) -> None:
-    """Log each commit of a batch under the correlation id of the request that made it; measure the lag.
+def log_unreadable(batch: StreamBatch) -> None:
+    """Log the records of a batch that make no sense."""
+    for number, error in batch.nameless.items():
+        log_failure("unreadable record", error, sequence_number=number)
+    for stream in batch.unreadable:
+        logger.warning("unreadable record", extra={"stream": stream})
 
-    A commit of a parked stream is logged as waiting, and not measured.
+
+def log_fed(fed: Fed) -> None:
+    """Log and count what became of a generation: what was parked, what goes on again, and what comes again.
+
+    Of the active one each commit is logged too, under the correlation id of the request that made it, and its lag is
+    measured. A commit of a stream that waits is logged as waiting, and not measured.
     """
-    now = datetime.now(UTC)
-    for commit in commits:
-        keys = {"projection": projection, "stream": commit.stream, "version": commit.last_version}
-        keys["correlation_id"] = commit.meta.get("correlation_id", "")
-        if commit.stream not in result.parked:
-            lag = (now - commit.at) / timedelta(milliseconds=1)
-            metrics.add_metric("ProjectionLag", MetricUnit.Milliseconds, lag)
-            logger.info("projected", extra=keys)
-        else:
-            logger.warning("not projected", extra=keys)
-    log_parked(projection, result)
-    metrics.add_metric("DuplicatesDropped", MetricUnit.Count, result.duplicates)
-    metrics.add_metric("GapsHealed", MetricUnit.Count, result.healed)
-
-
-def log_parked(projection: str, result: BatchResult) -> None:
-    """Log and count what was parked and what goes on again."""
+    result = fed.result
+    if fed.active and fed.commits:
+        _log_commits(fed)
+        metrics.add_metric("DuplicatesDropped", MetricUnit.Count, result.duplicates)
+        metrics.add_metric("GapsHealed", MetricUnit.Count, result.healed)
     for stream, failure in result.parked.items():
-        log_failure("parked", failure, projection=projection, stream=stream)
+        log_failure("parked", failure, projection=fed.name, stream=stream)
     for stream in result.released:
-        logger.info("released", extra={"projection": projection, "stream": stream})
+        logger.info("released", extra={"projection": fed.name, "stream": stream})
+    for failure in set(result.failed.values()):  # One failure may be that of many streams.
+        log_failure("projection failed", failure, projection=fed.name)
     metrics.add_metric("Parked", MetricUnit.Count, len(result.parked))
+
+
+def _log_commits(fed: Fed) -> None:
+    now = datetime.now(UTC)
+    for commit in fed.commits:
+        keys = {"projection": fed.name, "stream": commit.stream, "version": commit.last_version}
+        keys["correlation_id"] = commit.meta.get("correlation_id", "")
+        if commit.stream in fed.result.parked or commit.stream in fed.result.failed:
+            logger.warning("not projected", extra=keys)
+            continue
+        lag = (now - commit.at) / timedelta(milliseconds=1)
+        metrics.add_metric("ProjectionLag", MetricUnit.Milliseconds, lag)
+        logger.info("projected", extra=keys)
 
 
 def log_failure(message: str, error: BaseException, **keys: object) -> None:

@@ -53,7 +53,7 @@ class Outcome:
 
 def shown_names() -> tuple[str, ...]:
     """Return the stored name of each read model's active generation."""
-    return tuple(one.target.name for each in generations().live(targets(), max_age=0) for one in each if one.active)
+    return tuple(live.active.name for live in generations().live(targets(), max_age=0))
 
 
 def check_keys(

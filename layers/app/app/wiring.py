@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eventfold.dynamodb.controls import DynamoDBControlStore
     from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
     from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+    from eventfold.read_models.feed import Feed
     from eventfold.read_models.generations import Generations
     from eventfold.read_models.parking import ParkedStore
     from eventfold.read_models.projections import RowStore
@@ -151,3 +152,11 @@ def runner() -> ProjectionRunner:
     from eventfold.read_models.projector import ProjectionRunner
 
     return ProjectionRunner(event_store(), parked_store(), writers=settings().projection_writers)
+
+
+@cache
+def feed() -> Feed:
+    """Return what feeds every read model's generations, live and by redrives."""
+    from eventfold.read_models.feed import Feed
+
+    return Feed(targets(), runner(), parked_store(), generations())

@@ -111,15 +111,22 @@ class MemoryControlStore:
         """See `ControlStore.read`."""
         return {name: self._controls.get(name) or Control.first(name) for name in projections}
 
-    def write(self, control: Control) -> Control:
+    def write(self, control: Control, *, unparked: bool = False) -> Control:
         """See `ControlStore.write`."""
         with self._lock:
             there = self._controls.get(control.projection)
-            if (there.revision if there else 0) != control.revision:
+            changed = (there.revision if there else 0) != control.revision
+            if changed or (unparked and there and there.parkings != control.parkings):
                 raise RowConflictError(f"the control item of {control.projection} was changed in between")
             written = control.model_copy(update={"revision": control.revision + 1})
             self._controls[control.projection] = written
             return written
+
+    def count_parking(self, projection: str) -> None:
+        """See `ControlStore.count_parking`."""
+        with self._lock:
+            if there := self._controls.get(projection):
+                self._controls[projection] = there.model_copy(update={"parkings": there.parkings + 1})
 
     def progress(self, stored: str, phase: Phase, parts: Sequence[int]) -> dict[int, Progress]:
         """See `ProgressStore.progress`."""
@@ -232,12 +239,13 @@ class MemoryParkedStore:
         self._parked: dict[tuple[str, str], Parked] = {}
         self._lock = Lock()
 
-    def park(self, projection: str, stream: str, version: int, reason: str) -> None:
+    def park(self, projection: str, stream: str, version: int | None, reason: str) -> None:
         """See `ParkedStore.park`."""
         with self._lock:
             there = self._parked.get((projection, stream))
             since = there.since if there else datetime.now(UTC)
             attempts = there.attempts + 1 if there else 1
+            version = there.version if there and version is None else version
             token = uuid.uuid4().hex
             self._parked[projection, stream] = Parked(projection, stream, version, reason, since, attempts, token)
 

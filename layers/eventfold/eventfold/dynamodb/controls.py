@@ -35,30 +35,58 @@ class DynamoDBControlStore:
     def read(self, projections: Sequence[str]) -> dict[str, Control]:
         """See `ControlStore.read`. One request."""
         items = get_items(self._client, self._table, [control_key(name) for name in projections])
-        found = [Control.model_validate_json(item["control"]["S"]) for item in items]
+        found = map(_control, items)
         return {name: Control.first(name) for name in projections} | {one.projection: one for one in found}
 
-    def write(self, control: Control) -> Control:
+    def write(self, control: Control, *, unparked: bool = False) -> Control:
         """See `ControlStore.write`. One request."""
         written = control.model_copy(update={"revision": control.revision + 1})
-        condition = "attribute_not_exists(#revision)" if control.revision == 0 else "#revision = :replaces"
-        replaces = {":replaces": {"N": str(control.revision)}}
+        condition, values = "attribute_not_exists(#revision)", {}
+        if control.revision:
+            condition, values = "#revision = :revision", {":revision": {"N": str(control.revision)}}
+        names = {"#revision": "revision"}
+        if unparked:
+            condition += " AND #parkings = :parkings"
+            names["#parkings"] = "parkings"
+            values[":parkings"] = {"N": str(control.parkings)}
         try:
             with passing_errors_named():
                 self._client.put_item(
                     TableName=self._table,
                     Item={
                         "key": {"S": control_key(control.projection)},
-                        "control": {"S": written.model_dump_json()},
+                        "control": {"S": written.model_dump_json(exclude={"parkings"})},
                         "active": {"N": str(written.active)},
                         "revision": {"N": str(written.revision)},
+                        "parkings": {"N": str(written.parkings)},
                     },
                     ConditionExpression=condition,
-                    ExpressionAttributeNames={"#revision": "revision"},
-                    **({"ExpressionAttributeValues": replaces} if control.revision else {}),  # type: ignore[arg-type]
+                    ExpressionAttributeNames=names,
+                    **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
                 )
         except ClientError as error:
             if code_of(error) == "ConditionalCheckFailedException":
                 raise RowConflictError(f"the control item of {control.projection} was changed in between") from error
             raise
         return written
+
+    def count_parking(self, projection: str) -> None:
+        """See `ControlStore.count_parking`. One request."""
+        try:
+            with passing_errors_named():
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"key": {"S": control_key(projection)}},
+                    UpdateExpression="ADD #parkings :one",
+                    ConditionExpression="attribute_exists(#key)",
+                    ExpressionAttributeNames={"#key": "key", "#parkings": "parkings"},
+                    ExpressionAttributeValues={":one": {"N": "1"}},
+                )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+
+
+def _control(item: Mapping[str, Any]) -> Control:
+    control = Control.model_validate_json(item["control"]["S"])
+    return control.model_copy(update={"parkings": int(item["parkings"]["N"])}) if "parkings" in item else control

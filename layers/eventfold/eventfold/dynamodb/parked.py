@@ -31,24 +31,23 @@ class DynamoDBParkedStore:
         self._table = table
         self._clock = clock
 
-    def park(self, projection: str, stream: str, version: int, reason: str) -> None:
+    def park(self, projection: str, stream: str, version: int | None, reason: str) -> None:
         """See `ParkedStore.park`. One request."""
+        values: dict[str, AttributeValueTypeDef] = {
+            "reason": {"S": reason[:1000]},
+            "token": {"S": uuid.uuid4().hex},
+            **({} if version is None else {"version": {"N": str(version)}}),
+        }
+        now: AttributeValueTypeDef = {"S": self._clock().isoformat(timespec="milliseconds")}
+        sets = ["#since = if_not_exists(#since, :since)", *(f"#{name} = :{name}" for name in values)]
+        values |= {"since": now, "attempts": {"N": "1"}}
         with passing_errors_named():
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(projection, stream),
-                UpdateExpression=(
-                    "SET #version = :version, #reason = :reason, #since = if_not_exists(#since, :now), #token = :token "
-                    "ADD #attempts :one"
-                ),
-                ExpressionAttributeNames={f"#{name}": name for name in _SET},
-                ExpressionAttributeValues={
-                    ":version": {"N": str(version)},
-                    ":reason": {"S": reason[:1000]},
-                    ":now": {"S": self._clock().isoformat(timespec="milliseconds")},
-                    ":token": {"S": uuid.uuid4().hex},
-                    ":one": {"N": "1"},
-                },
+                UpdateExpression=f"SET {', '.join(sets)} ADD #attempts :attempts",
+                ExpressionAttributeNames={f"#{name}": name for name in values},
+                ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
             )
 
     def find(self, projection: str, stream: str) -> Parked | None:
@@ -94,9 +93,6 @@ class DynamoDBParkedStore:
                 yield from map(_parked, page["Items"])
 
 
-_SET = ("version", "reason", "since", "token", "attempts")
-
-
 def _key(projection: str, stream: str) -> dict[str, AttributeValueTypeDef]:
     return {"projection": {"S": projection}, "stream": {"S": stream}}
 
@@ -105,7 +101,7 @@ def _parked(item: Mapping[str, Any]) -> Parked:
     return Parked(
         projection=item["projection"]["S"],
         stream=item["stream"]["S"],
-        version=int(item["version"]["N"]),
+        version=int(item["version"]["N"]) if "version" in item else None,
         reason=item["reason"]["S"],
         since=datetime.fromisoformat(item["since"]["S"]),
         attempts=int(item["attempts"]["N"]),

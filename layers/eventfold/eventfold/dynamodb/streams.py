@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -34,32 +35,41 @@ class StreamBatch:
     """A batch, read.
 
     `unreadable` are the streams whose records make no sense: the event table says what they should have said.
-    `nameless` are the sequence numbers, with the reason, of records that don't even name a stream.
+    `numbers` are the sequence numbers of each stream's records, but for snapshots and removals; `nameless` those of
+    records that don't even name a stream, with the reason.
     """
 
     commits: list[Commit] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    numbers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     nameless: dict[str, Exception] = field(default_factory=dict)
 
-    def response(self) -> PartialBatchResponse:
-        """Report the records that nothing can be done with; their destination is the mapping's on-failure one."""
-        return {"batchItemFailures": [{"itemIdentifier": number} for number in self.nameless]}
+    def response(self, failed: Iterable[str] = ()) -> PartialBatchResponse:
+        """Report the records of streams that failed, which come again, and those that nothing can be done with.
+
+        What is reported too often ends in the mapping's on-failure destination.
+        """
+        numbers = [*self.nameless, *(number for stream in failed for number in self.numbers[stream])]
+        return {"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}
 
 
 def read_batch(records: Iterable[Mapping[str, Any]]) -> StreamBatch:
     """Read a batch's records. Snapshots are passed over, and one bad record does not spoil the rest."""
     batch = StreamBatch()
     for record in records:
+        number = record["dynamodb"]["SequenceNumber"]
         try:
             commit = read_record(record)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it must not stop the others
             if stream := _stream_of(record):
                 batch.unreadable.append(stream)
+                batch.numbers[stream].append(number)
             else:
-                batch.nameless[record["dynamodb"]["SequenceNumber"]] = error
+                batch.nameless[number] = error
         else:
             if commit is not None:
                 batch.commits.append(commit)
+                batch.numbers[commit.stream].append(number)
     return batch
 
 

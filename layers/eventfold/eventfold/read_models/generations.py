@@ -3,19 +3,25 @@
 A control item for each read model says which generations there are and which one queries read. One conditional write
 of that item is the whole switch; nothing is deployed.
 
-Why no reader goes back in time:
+Why no reader goes back in time, if each stream of the generation that is shown next has seen what the reader saw:
 
-1. The feed brings every other generation up to date before the active one (`Control.live`), stream by stream within
-   one batch. So whatever row a reader has seen in the active generation, each generation that can be promoted had seen
-   as much of that stream before. A gap is healed from the event table, which may have more by the time that the active
-   one is fed: it goes exactly as far as the others went in the same batch (`lowest`). A batch that can't reach such a
-   generation leaves the active one alone, and comes again.
-2. A generation is promoted only once every stream in it, and in the one to go back to, was seen at the same version by
-   consistent reads, and while none of its streams is parked.
-3. A query reads the control item and the row consistently, in one request, and takes the row only if it is the active
+1. One run feeds all generations of a read model, the active one last, and brings a stream to the same version in each
+   (`feed.py`). What the active one shows of a stream the others have therefore seen before, or the stream is parked in
+   them. That holds from the moment that a generation is begun, whatever its status.
+2. A switch needs a generation in which nothing is parked. It reads the control item, then what is parked, and writes
+   the control item if nobody has changed its `parkings`. A run that parks a stream in a generation that is not active
+   changes `parkings` before it feeds the active one: what a reader can have seen without the next generation is either
+   on the list, or the write fails.
+3. A run keeps to the order of the control item that it began with, and asks before each write whether that one still
+   stands (`Generations.confirm`), by an answer at most `CONTROL_SECONDS` old. So nobody writes in an order that is
+   older than `SETTLE_SECONDS`. A rebuild begins to verify so long after the generation was begun: what was written
+   until then by who did not know of it is verified, row by row, and brought on. Two switches are so far apart too.
+4. A query reads the control item and the row consistently, in one request, and takes the row only if it is the active
    generation's (`ActiveReader`). A query that begins after another has answered sees the same control item or a later.
-4. A process may work by a control item that is `SETTLE_SECONDS` old, and would still feed in the order of before the
-   last switch. So the next switch waits that long.
+
+What is left: a process that dies between two generations leaves the first of them ahead. Its batch comes again before
+any later one of its lane, within seconds. Who goes back to a generation within that time, and later than
+`SETTLE_SECONDS` after the switch, may see one batch less for as long.
 
 A list is read from an index that follows the table by itself, and makes no such promise, with generations or without.
 """
@@ -23,13 +29,15 @@ A list is read from an index that follows the table by itself, and makes no such
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel
 
 from eventfold.core.errors import RebuildRefusedError
-from eventfold.read_models.target import GenerationName
+from eventfold.read_models.parking import all_generations
+from eventfold.read_models.target import GenerationName, OrderChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,8 +47,9 @@ if TYPE_CHECKING:
 CONTROL_SECONDS = 5.0
 """How long a process keeps control items. A rebuild scans only what was committed before it had begun for so long."""
 
-SETTLE_SECONDS = 65.0
-"""How old the control item may be that a process still works by: `CONTROL_SECONDS`, and the longest invocation."""
+SETTLE_SECONDS = 25.0
+"""How long after a control item was written nobody writes rows by the one before: `CONTROL_SECONDS`, the call that was
+under way (12 s, `eventfold.dynamodb.client.CALL_SECONDS`), and something for clocks that differ."""
 
 LIST_SECONDS = 1.0
 """How long lists stay with a generation after a switch."""
@@ -69,7 +78,10 @@ class Generation(BaseModel, frozen=True):
 
 
 class Control(BaseModel, frozen=True):
-    """A read model's generations. `newest` is the highest number ever given; `revision` counts the item's writes."""
+    """A read model's generations. `newest` is the highest number ever given; `revision` counts the item's writes.
+
+    `parkings` is another number after each time that streams were parked in a generation that is not active.
+    """
 
     projection: str
     active: int = 1
@@ -77,6 +89,7 @@ class Control(BaseModel, frozen=True):
     generations: tuple[Generation, ...]
     switched: AwareDatetime | None = None
     revision: int = 0
+    parkings: int = 0
 
     @classmethod
     def first(cls, projection: str) -> Control:
@@ -179,21 +192,41 @@ class ControlStore(Protocol):
         """Return each read model's control item, read consistently; `Control.first` where there is none."""
         ...
 
-    def write(self, control: Control) -> Control:
+    def write(self, control: Control, *, unparked: bool = False) -> Control:
         """Replace the control item whose revision this one has, and return it with the next.
 
+        With `unparked` it is replaced only if nothing was parked since it was read: its `parkings` too are the same.
+
         Raises:
-            RowConflictError: somebody else has changed it.
+            RowConflictError: somebody else has changed it, or something was parked.
         """
         ...
 
+    def count_parking(self, projection: str) -> None:
+        """Change `parkings`, where there is a control item. One request."""
+        ...
 
-class LiveTarget(NamedTuple):
-    """A read model's generation, to be fed. The active one waits for each that can be promoted (`promotable`)."""
 
-    target: AnyTarget
-    active: bool
-    promotable: bool
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A read model's generations that are fed, in their order: the active one last."""
+
+    targets: tuple[AnyTarget, ...]
+
+    @property
+    def active(self) -> AnyTarget:
+        """The generation that queries read."""
+        return self.targets[-1]
+
+    @property
+    def read_model(self) -> str:
+        """The read model's name."""
+        return self.active.generation.read_model
+
+    @property
+    def names(self) -> set[str]:
+        """The names that its streams are parked under."""
+        return {all_generations(self.read_model), *(target.name for target in self.targets)}
 
 
 class Generations:
@@ -231,27 +264,28 @@ class Generations:
         control = self.controls(LIST_SECONDS)[projection]
         return str(GenerationName(projection, control.active))
 
-    def live(self, targets: Iterable[AnyTarget], max_age: float | None = None) -> list[list[LiveTarget]]:
-        """Return each read model's generations, in the order to feed them in: the active one last."""
+    def live(self, targets: Iterable[AnyTarget], max_age: float | None = None) -> list[Live]:
+        """Return each read model's generations that are fed, by control items at most so many seconds old.
+
+        Raises:
+            StoreUnavailableError: they can't be read.
+        """
         controls = self.controls(max_age)
-        return [
-            [
-                LiveTarget(
-                    target.at(one.number),
-                    one.number == controls[target.name].active,
-                    one.status not in {"filling", "active"},
-                )
-                for one in controls[target.name].live
-            ]
-            for target in targets
-        ]
+        return [Live(tuple(target.at(one.number) for one in controls[target.name].live)) for target in targets]
 
+    def count_parking(self, projection: str) -> None:
+        """See `ControlStore.count_parking`."""
+        self._store.count_parking(projection)
 
-def lowest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """Return the lower of two versions of each stream, of those that only one names that one's."""
-    return {
-        stream: min(two.get(stream, version) for two in (one, other)) for stream, version in {**one, **other}.items()
-    }
+    def confirm(self, live: Live) -> None:
+        """Refuse an order that no longer holds, by a control item that is at most `CONTROL_SECONDS` old.
+
+        Raises:
+            OrderChangedError: a generation was begun, promoted or dropped since.
+        """
+        now = [one.number for one in self.controls()[live.read_model].live]
+        if now != [target.generation.number for target in live.targets]:
+            raise OrderChangedError(f"the generations of {live.read_model} are fed in another order now")
 
 
 class ActiveReader:

@@ -14,22 +14,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from eventfold.read_models.target import GenerationName
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+
+def all_generations(read_model: str) -> str:
+    """Return the name that a stream is parked under where nobody could read which generations a read model has.
+
+    It then waits in all of them.
+    """
+    return f"{read_model}.*"
+
+
+def read_model_of(name: str) -> str:
+    """Return the read model that a stream is parked for under this name."""
+    return GenerationName.parse(name.removesuffix(".*")).read_model
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
     """A stream that a projection can't go on with.
 
-    `version` is the last one projected (0: none), `reason` the error by type and place, `since` the first failure,
-    in UTC, `attempts` how often it failed. `token` is another one after each failure.
+    `version` is the last one projected (0: none, None: it could not be read), `reason` the error by type and place,
+    `since` the first failure, in UTC, `attempts` how often it failed. `token` is another one after each failure.
     """
 
     projection: str
     stream: str
-    version: int
+    version: int | None
     reason: str
     since: datetime
     attempts: int
@@ -39,8 +54,8 @@ class Parked:
 class ParkedStore(Protocol):
     """The port that parked streams are kept behind."""
 
-    def park(self, projection: str, stream: str, version: int, reason: str) -> None:
-        """Set a stream aside; again counts one attempt more and keeps `since`."""
+    def park(self, projection: str, stream: str, version: int | None, reason: str) -> None:
+        """Set a stream aside; again counts one attempt more and keeps `since`, and `version` where none is told."""
         ...
 
     def find(self, projection: str, stream: str) -> Parked | None:

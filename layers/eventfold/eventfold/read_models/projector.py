@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Self
 
 from eventfold.core.commit import first_gap
 from eventfold.core.errors import BrokenStreamError, EventfoldError, StoreUnavailableError
+from eventfold.core.store import end_of
 from eventfold.read_models.projections import RowConflictError
+from eventfold.read_models.target import OrderChangedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from eventfold.core.commit import Commit
     from eventfold.core.store import EventStore
@@ -33,8 +35,8 @@ WRITERS = 8
 class BatchResult:
     """What a run did, counted in commits.
 
-    `parked` maps a stream to why it could not be projected, `failed` one that could not even be parked to why: its
-    commits have to come again. `reached` maps every other one to the version it is now at.
+    `parked` maps a stream to why it could not be projected, `failed` one that is neither projected nor parked to why:
+    its commits have to come again.
     """
 
     applied: int = 0
@@ -43,7 +45,6 @@ class BatchResult:
     parked: dict[str, Exception] = field(default_factory=dict)
     failed: dict[str, Exception] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
-    reached: dict[str, int] = field(default_factory=dict)
 
     def __iadd__(self, other: BatchResult) -> Self:
         """Add what another run did."""
@@ -53,7 +54,6 @@ class BatchResult:
         self.parked |= other.parked
         self.failed |= other.failed
         self.released += other.released
-        self.reached |= other.reached
         return self
 
 
@@ -70,45 +70,68 @@ class ProjectionRunner:
         self._attempts = attempts
         self._pool = ThreadPoolExecutor(writers, thread_name_prefix="projection")
 
-    def run(self, target: AnyTarget, commits: Iterable[Commit], *, upto: Limits | None = None) -> BatchResult:
-        """Apply commits in any order, any number of times. A stream that fails is parked; the others flow on.
+    def run(
+        self,
+        target: AnyTarget,
+        commits: Iterable[Commit],
+        streams: Iterable[str] = (),
+        *,
+        upto: Limits | None = None,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> BatchResult:
+        """Apply commits in any order, any number of times, and of `streams` all that the event table has.
 
+        A stream that fails is parked; the others flow on. One that goes to its end in the event table is released.
         A stream that `upto` names comes to that version exactly, by the event table where the batch is short of it.
+        `confirm` is asked before each write, and says by `OrderChangedError` that it must not be made.
 
         Raises:
             StoreUnavailableError: the read models can't be read.
         """
         by_stream: dict[str, list[Commit]] = defaultdict(list)
         for commit in commits:
-            if target.follows(commit.stream):
-                by_stream[commit.stream].append(commit)
-        limits = upto or {}
-        return self._advance_each(
-            target, {stream: _Batch(batch, limits.get(stream)) for stream, batch in by_stream.items()}
-        )
-
-    def redrive(self, target: AnyTarget, streams: Sequence[str], *, upto: Limits | None = None) -> BatchResult:
-        """Replay streams from the event table, from where the target stands, and release those that go through."""
-        # A dict, because two records of one stream name it twice, and no read may.
-        limits = upto or {}
-        return self._advance_each(target, {stream: _Batch(None, limits.get(stream)) for stream in streams})
-
-    def _advance_each(self, target: AnyTarget, batches: Mapping[str, _Batch]) -> BatchResult:
-        """Bring streams up to date side by side. Whatever fails, none is still being written when this returns."""
-        result = BatchResult()
+            by_stream[commit.stream].append(commit)
+        whole, limits = set(streams), upto or {}
+        batches = {
+            stream: _Batch(by_stream.get(stream, []), stream in whole, limits.get(stream), confirm)
+            for stream in [*by_stream, *(whole - by_stream.keys())]
+            if target.follows(stream)
+        }
         try:
             marks = target.read(list(batches)) if batches else {}
         except StoreUnavailableError:
             raise
         except Exception:  # noqa: BLE001 - one row that makes no sense fails a read of many: each is read by itself
             marks = None
-        runs = [
-            self._pool.submit(self._advance_or_park, target, stream, marks, batch) for stream, batch in batches.items()
-        ]
+        return _sum(self._each(batches, lambda stream: self._advance_or_park(target, stream, marks, batches[stream])))
+
+    def redrive(self, target: AnyTarget, streams: Iterable[str], *, upto: Limits | None = None) -> BatchResult:
+        """Replay streams from the event table, from where the target stands, and release those that go through."""
+        return self.run(target, (), streams, upto=upto)
+
+    def park(self, name: str, failures: Mapping[str, Exception]) -> BatchResult:
+        """Set streams aside of which something can't be read: how far a target has seen them, or where they end."""
+        return _sum(self._each(failures, lambda stream: self._park(name, stream, None, failures[stream])))
+
+    def ends(self, streams: Iterable[str]) -> tuple[dict[str, int], dict[str, Exception]]:
+        """Return at which version each stream ends in the event table, and why it can't be told. A request each."""
+        found: dict[str, int] = {}
+        failed: dict[str, Exception] = {}
+
+        def find(stream: str) -> None:
+            try:
+                found[stream] = end_of(self._store, stream).version
+            except Exception as failure:  # noqa: BLE001 - whatever it is, it is this stream's alone
+                failed[stream] = failure
+
+        self._each(streams, find)
+        return found, failed
+
+    def _each[T](self, streams: Iterable[str], work: Callable[[str], T]) -> list[T]:
+        """Work on streams side by side. Whatever fails, none is still being worked on when this returns."""
+        runs = [self._pool.submit(work, stream) for stream in streams]
         wait(runs)
-        for run in runs:
-            result += run.result()
-        return result
+        return [run.result() for run in runs]
 
     def _advance_or_park(
         self, target: AnyTarget, stream: str, marks: Mapping[str, Mark] | None, batch: _Batch
@@ -117,14 +140,18 @@ class ProjectionRunner:
         try:
             mark = (target.read([stream]) if marks is None else marks).get(stream)
             self._advance(target, stream, mark, batch, result)
+        except OrderChangedError as refusal:
+            result.failed[stream] = refusal
         except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
-            try:
-                self._parked.park(target.name, stream, mark.version if mark else 0, reason_of(failure))
-            except Exception as unparked:  # noqa: BLE001 - whatever it is, it is this stream's alone
-                result.failed[stream] = unparked
-            else:
-                result.parked[stream] = failure
+            return self._park(target.name, stream, mark.version if mark else 0, failure)
         return result
+
+    def _park(self, name: str, stream: str, version: int | None, failure: Exception) -> BatchResult:
+        try:
+            self._parked.park(name, stream, version, reason_of(failure))
+        except Exception as unparked:  # noqa: BLE001 - whatever it is, it is this stream's alone
+            return BatchResult(failed={stream: unparked})
+        return BatchResult(parked={stream: failure})
 
     def _advance(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch, result: BatchResult) -> None:
         """Bring one stream up to date, and release it if that took it to the event table's end."""
@@ -134,6 +161,7 @@ class ProjectionRunner:
             events = [one for commit in pending.commits for one in target.codec.recorded(commit)]
             try:
                 if events and (folded := target.fold(mark, events)) is not None:
+                    batch.confirm()
                     target.save(mark, folded)
             except RowConflictError:
                 if attempt == self._attempts:
@@ -142,8 +170,7 @@ class ProjectionRunner:
                 continue
             result.applied += len(pending.commits)
             result.healed += pending.missing
-            result.duplicates += len(batch.commits or ()) - (len(pending.commits) - pending.missing)
-            result.reached[stream] = pending.commits[-1].last_version if pending.commits else version
+            result.duplicates += len(batch.commits) - (len(pending.commits) - pending.missing)
             if pending.parked and self._parked.release(pending.parked):
                 result.released.append(stream)
             return
@@ -156,15 +183,16 @@ class ProjectionRunner:
         nobody asks whether it is parked.
         """
         fresh: Mapping[int, Commit] = {
-            commit.version: commit for commit in batch.commits or () if commit.version > version and batch.takes(commit)
+            commit.version: commit for commit in batch.commits if commit.version > version and batch.takes(commit)
         }
-        if batch.commits is not None and not fresh and version >= (batch.limit or 0):
-            return _Pending([])
+        done = not fresh and version >= (batch.limit or 0)
         commits = [fresh[key] for key in sorted(fresh)]
         short = batch.limit is not None and commits and commits[-1].last_version < batch.limit
-        if commits and not short and first_gap(version, commits) is None:
+        if not batch.whole and (done or (commits and not short and first_gap(version, commits) is None)):
             return _Pending(commits)
         parked = self._parked.find(name, stream)  # before the event table: see parking.py
+        if done and batch.limit is not None and parked is None:
+            return _Pending([])
         stored = self._store.oldest_first(stream, after=version)
         commits = []
         for commit in stored:
@@ -192,13 +220,25 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """One stream's commits in a batch, None for all that the event table has; up to `limit`, if there is one."""
+    """What a run is to apply of one stream: its commits in a batch, or the `whole` of what the event table has.
 
-    commits: list[Commit] | None
+    Up to `limit`, if there is one.
+    """
+
+    commits: Sequence[Commit]
+    whole: bool
     limit: int | None
+    confirm: Callable[[], None]
 
     def takes(self, commit: Commit) -> bool:
         return self.limit is None or commit.last_version <= self.limit
+
+
+def _sum(results: Iterable[BatchResult]) -> BatchResult:
+    total = BatchResult()
+    for result in results:
+        total += result
+    return total
 
 
 def reason_of(failure: Exception) -> str:

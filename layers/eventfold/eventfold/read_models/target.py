@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
+from eventfold.core.errors import EventfoldError
 from eventfold.core.events import Event
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class GenerationName(NamedTuple):
         """Read a stored name. What is none is taken for the name of a read model, which then nobody knows."""
         later = _LATER.fullmatch(stored)
         return cls(later[1], int(later[2])) if later else cls(stored)
+
+
+class OrderChangedError(EventfoldError):
+    """A read model's generations are no longer fed in the order that a run began with: what is left must begin anew."""
 
 
 class Mark(Protocol):

@@ -26,6 +26,7 @@ from eventfold.read_models.generations import (
     ControlStore,
     Generation,
 )
+from eventfold.read_models.parking import all_generations
 from eventfold.read_models.projections import RowConflictError
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ class RebuildStore(ControlStore, ProgressStore, Protocol):
 
 @dataclass(frozen=True)
 class Timing:
-    """The pauses of a rebuild, in seconds: before the scan, before the verification, between two switches."""
+    """The pauses of a rebuild, in seconds: from its beginning to the scan, and from one order of feeding to the next.
+
+    `settle` is waited for between the beginning and the verification, and between two switches.
+    """
 
     scan: float = SCAN_SECONDS
-    verify: float = CONTROL_SECONDS
     settle: float = SETTLE_SECONDS
 
 
@@ -132,10 +135,11 @@ class Rebuild:
         self.store.release(self.name, self.owner)
 
     def pause(self, generation: Generation) -> float:
-        """Return how many seconds the phase that the generation is in must still wait to begin."""
-        if generation.status == "filling":
-            return self._left(generation.begun, self.timing.scan)
-        return self._left(generation.since, self.timing.verify)
+        """Return how many seconds the phase that the generation is in must still wait to begin.
+
+        A verification says nothing of what a process writes afterwards that does not know the generation yet.
+        """
+        return self._left(generation.begun, self.timing.scan if generation.status == "filling" else self.timing.settle)
 
     def progress(self, generation: Generation, phase: Phase) -> list[Progress]:
         """Return how far each part is that has begun."""
@@ -186,7 +190,8 @@ class Rebuild:
 
     def parked(self, number: int) -> list[Parked]:
         """Return the streams that wait in a generation."""
-        return list(self.parked_store.listed(self.at(number).name))
+        names = (self.at(number).name, all_generations(self.name))
+        return [one for name in names for one in self.parked_store.listed(name)]
 
     def settles_in(self) -> float:
         """Return in how many seconds every process works by the last switch, and the next one may come."""
@@ -211,7 +216,7 @@ class Rebuild:
             )
         if not at_once and (left := self.settles_in()) > 0:
             raise RebuildRefusedError(f"{self.name} was switched a moment ago. Try again in {left:.0f} s.")
-        return self._write(switched)
+        return self._write(switched, unparked=True)
 
     def stop_feeding(self, number: int) -> float:
         """Begin to drop a generation; return in how many seconds nobody feeds or reads it any more.
@@ -235,7 +240,7 @@ class Rebuild:
         for some in sweep(stored):
             deleted += some
             yield deleted
-        for one in self.parked(number):
+        for one in self.parked_store.listed(stored):
             self.parked_store.release(one)
         self.store.forget_progress(stored, range(_BEFORE, generation.parts))
         self._write(self.control().without(number))
@@ -258,9 +263,9 @@ class Rebuild:
     def _left(self, since: datetime, seconds: float) -> float:
         return max(0.0, seconds - (self.clock() - since).total_seconds())
 
-    def _write(self, control: Control) -> Control:
+    def _write(self, control: Control, *, unparked: bool = False) -> Control:
         try:
-            return self.store.write(control)
+            return self.store.write(control, unparked=unparked)
         except RowConflictError as error:
             raise RebuildRefusedError(f"{error}: somebody else works on it. Look, then try again.") from error
 

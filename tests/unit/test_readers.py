@@ -1,0 +1,217 @@
+"""No reader sees a read model go back, and nothing gets lost, while it is rebuilt, promoted and rolled back.
+
+Processes that feed, a redrive, a rebuild and a reader take turns by seed, in a time of their own. Each request takes up
+to `CALL_SECONDS`, may fail, and may fail after it was carried out.
+"""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from eventfold import Commit, Head
+from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
+from eventfold.dynamodb.client import CALL_SECONDS
+from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore, MemoryRowStore
+from eventfold.operations.reading import TableSource
+from eventfold.operations.rebuild import filling
+from eventfold.operations.rebuild.filling import Filler
+from eventfold.operations.rebuild.steps import Rebuild, Timing, job
+from eventfold.operations.rebuild.verification import Prover
+from eventfold.read_models.feed import Feed
+from eventfold.read_models.generations import Generations
+from eventfold.read_models.projections import Row, RowTarget
+from eventfold.read_models.projector import ProjectionRunner
+from eventfold.testing.turns import Turns
+from tests.domain import COUNTER, TOTALS, Added
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+STREAMS = ("counter-1", "counter-2")
+
+
+class WentBackError(AssertionError):
+    pass
+
+
+class Inline:
+    """Works at once, in the thread that asks: what takes turns are processes, not their threads."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*args))
+        except Exception as failure:  # noqa: BLE001 - as an executor does
+            done.set_exception(failure)
+        return done
+
+
+class Far:
+    """A store at the end of a network."""
+
+    def __init__(self, world: World, store: Any, faults: float) -> None:
+        self._world = world
+        self._store = store
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **named: self._world.request(self._faults, getattr(self._store, name), *args, **named)
+
+
+class World:
+    def __init__(self, seed: int, timing: Timing) -> None:
+        self.turns = Turns(seed)
+        self.dice = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+        self.timing = timing
+        self.calm = False
+        self.store = MemoryEventStore()
+        self.controls = MemoryControlStore(clock=lambda: self.turns.now)
+        self.rows = MemoryRowStore(self.controls)
+        self.parked = MemoryParkedStore()
+        self.records: list[Commit] = []
+        self.writing = self.rebuilding = True
+        self.switched: list[int] = []
+
+    def request(self, faults: float, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """Carry a request out some time within `CALL_SECONDS`, unless it fails."""
+        slow = 0 if self.calm else self.dice.choice((0, 0, 0.1, CALL_SECONDS / 2))
+        self.turns.take(slow)
+        fault = not self.calm and self.dice.random() < faults
+        if fault and self.dice.random() < 0.5:
+            raise StoreUnavailableError("ThrottlingException")
+        answer = call(*args, **named)
+        if not isinstance(answer, dict | Row | None):
+            answer = list(answer) if hasattr(answer, "__next__") else answer
+        self.turns.take(slow)
+        if fault:
+            raise StoreUnavailableError("its answer was lost")
+        return answer
+
+    def process(self) -> tuple[Feed, ProjectionRunner, RowTarget[Any, Any]]:
+        """Return what a process of its own has."""
+        parked: Any = Far(self, self.parked, 0.02)
+        store: Any = Far(self, self.store, 0.02)
+        runner = ProjectionRunner(store, parked, writers=1)
+        runner._pool = Inline()  # type: ignore[assignment]
+        rows: Any = Far(self, self.rows, 0.1)
+        target = RowTarget(TOTALS, rows)
+        controls: Any = Far(self, self.controls, 0.05)
+        generations = Generations(controls, [TOTALS.name], clock=lambda: self.turns.now)
+        late = (datetime.fromtimestamp(0, UTC), datetime.max.replace(tzinfo=UTC))
+        return Feed([target], runner, parked, generations, clock=lambda: self.dice.choice(late)), runner, target
+
+    def write(self) -> None:
+        for _ in range(40):
+            stream = self.dice.choice(STREAMS)
+            version = sum(1 for _ in self.store.oldest_first(stream))
+            commit = Commit(stream, version + 1, (COUNTER.codec.encode(Added(amount=1)),), f"{version}", AT)
+            self.store.append(commit, after=Head(stream, version))
+            self.records.append(commit)
+            self.turns.take(self.dice.uniform(0, 10))
+        self.writing = False
+
+    def feed(self) -> None:
+        """Work on batches as they come, in any order, some twice, some late."""
+        feed, *_ = self.process()
+        while self.writing or self.rebuilding or self.records:
+            size = min(len(self.records), self.dice.randint(0, 3))
+            batch = [self.records.pop(self.dice.randrange(len(self.records))) for _ in range(size)]
+            while batch:  # What failed comes again before anything else.
+                failed = feed.project(batch)
+                batch = [one for one in batch if one.stream in failed or self.dice.random() < 0.1]
+                self.turns.take(self.dice.uniform(0, 1))
+            self.turns.take(self.dice.uniform(0, 5))
+
+    def redrive(self) -> None:
+        feed, *_ = self.process()
+        while self.writing or self.rebuilding or self.records:
+            self.turns.take(self.dice.uniform(0, 20))
+            with suppress(StoreUnavailableError):
+                feed.redrive()
+
+    def read(self) -> None:
+        seen = dict.fromkeys(STREAMS, 0)
+        while self.writing or self.rebuilding:
+            for stream, row in self.rows.get_active(TOTALS.name, STREAMS).items():
+                if row.version < seen[stream]:
+                    raise WentBackError(f"{stream}: {row.version} after {seen[stream]}, at {self.turns.now:.1f} s")
+                seen[stream] = row.version
+            self.turns.take()
+
+    def rebuild(self) -> None:
+        """Rebuild twice; each time promote, and go back and forth between all generations."""
+        _, runner, target = self.process()
+        parked: Any = Far(self, self.parked, 0)
+        rebuild = Rebuild(target, runner, parked, self.controls, "me", self.timing, clock=self._clock)
+        for number in (2, 3):
+            self.turns.take(self.dice.uniform(0, 60))
+            self._build(rebuild, runner, number)
+            for other in (number, number - 1, self.dice.choice((number, 1))):
+                if rebuild.control().active != other:
+                    self._switch(rebuild, other)
+        self.rebuilding = False
+
+    def _clock(self) -> datetime:
+        return AT + timedelta(seconds=self.turns.now)
+
+    def _build(self, rebuild: Rebuild, runner: ProjectionRunner, number: int) -> None:
+        source = TableSource(self.store, 1)
+        generation = rebuild.begin("table", 1)
+        while generation.status != "ready":
+            self.turns.take(rebuild.pause(generation))
+            try:
+                if generation.status == "filling":
+                    Filler(runner).fill(job(rebuild, generation, "fill", progress=self.controls, source=source), 0)
+                    generation = rebuild.filled(number)
+                else:
+                    work = job(rebuild, generation, "verify", progress=self.controls, source=source)
+                    Prover(self.store, runner, rebuild.shown()).prove(work, 0)
+                    rebuild.verified(number)
+                    generation = rebuild.control().generation(number)
+            except (StoreUnavailableError, RebuildRefusedError):
+                self.turns.take(1)
+
+    def _switch(self, rebuild: Rebuild, number: int) -> None:
+        while True:
+            self.turns.take(self.dice.choice((0, 3, 20)) + rebuild.settles_in())
+            with suppress(RebuildRefusedError, StoreUnavailableError):
+                rebuild.switch(number)
+                self.switched.append(number)
+                return
+
+    def run(self) -> None:
+        workers = {"write": self.write, "rebuild": self.rebuild, "read": self.read, "redrive": self.redrive}
+        workers |= {f"feed {n}": self.feed for n in range(3)}
+        with pytest.MonkeyPatch.context() as patch, self.turns.instead_of_time():
+            patch.setattr(filling, "ThreadPoolExecutor", Inline)
+            self.turns.run(workers, seconds=20_000)
+        self.calm = True
+        feed, *_ = self.process()
+        for _ in range(3):
+            feed.redrive()
+        assert list(self.parked.listed()) == []
+        for stream in STREAMS:
+            end = sum(1 for _ in self.store.oldest_first(stream))
+            names = ("totals", "totals.2", "totals.3")
+            assert {name: self.rows.get(name, [stream])[stream].version for name in names} == dict.fromkeys(names, end)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_reader_goes_back_and_nothing_is_lost(seed: int) -> None:
+    world = World(seed, Timing())
+    world.run()
+    assert len(world.switched) >= 4
