@@ -80,7 +80,8 @@ def test_every_stored_version_is_still_read() -> None:
 
 def test_no_file_is_missing_and_none_is_left_over() -> None:
     assert write_golden(USERS, GOLDEN, EXAMPLES) == []
-    assert {file.name for file in GOLDEN.iterdir()} == {f"{name}.v{version}.json" for name, version in EXAMPLES}
+    events = {f"{name}.v{version}.json" for name, version in EXAMPLES}
+    assert {file.name for file in GOLDEN.iterdir()} == {"states.json", *events}
 
 
 def test_the_first_shape_of_a_created_user_is_read_without_its_id() -> None:
@@ -120,9 +121,11 @@ def test_a_third_version_touches_the_aggregate_its_golden_file_and_one_upcaster(
     before = {file.name: file.read_text() for file in (copy / "golden").iterdir()}
     change(copy, *VERSION_3)
     done = check(copy)
-    assert (done.returncode, done.stdout.split()) == (0, ["written", "UserCreated.v3.json", "read"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, ["written", "UserCreated.v3.json", "states.json", "read"]), (
+        done.stderr
+    )
     after = {file.name: file.read_text() for file in (copy / "golden").iterdir()}
-    assert {name: after[name] for name in before} == before
+    assert {name for name in before if after[name] != before[name]} == {"states.json"}
 
 
 def test_a_third_version_without_its_upcaster_is_refused(copy: Path) -> None:
@@ -144,6 +147,23 @@ def test_an_edit_in_place_of_a_new_version_is_refused(copy: Path) -> None:
 def test_an_upcaster_that_reads_something_else_is_found(copy: Path) -> None:
     change(copy, ('return {"name": data["name"], "email": None}', 'return {"name": "?", "email": None}'))
     assert "UserCreated version 1 is read as" in check(copy).stderr
+
+
+def test_an_evolve_that_makes_another_state_is_found(copy: Path) -> None:
+    change(
+        copy,
+        (
+            'return User(status="active", name=event.name, email=event.email)',
+            'return User(status="active", name=event.name)',
+        ),
+    )
+    done = check(copy)
+    assert "UserCreated.v2: another state is made of it than before" in done.stderr
+    assert "Raise the decider's `state_version`, and write states.json" in done.stderr
+    change(copy, ("    upcasters=(without_id,),\n", "    upcasters=(without_id,),\n    state_version=2,\n"))
+    done = check(copy)
+    assert done.stdout.split() == ["written", "states.json"]
+    assert "another state" not in done.stderr
 
 
 def test_a_missing_file_is_found(copy: Path) -> None:

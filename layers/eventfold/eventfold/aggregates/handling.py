@@ -28,6 +28,7 @@ from eventfold.core.errors import (
     VersionConflictError,
 )
 from eventfold.core.events import Event
+from eventfold.core.shape import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -233,24 +234,11 @@ def _ref(command: Command, request: Request) -> CommitRef:
         return CommitRef(new_commit_id(), 0, "")
     try:
         data, given = (command.model_dump(mode=mode, exclude_unset=True, warnings=False) for mode in ("json", "python"))
-        asked = b"\n".join((type(command).__name__.encode(), request.caller.encode(), to_json(_in_order(data, given))))
+        asked = b"\n".join((type(command).__name__.encode(), request.caller.encode(), to_json(in_order(data, given))))
     except Exception as error:  # noqa: BLE001 - a serializer may be the user's code, and its words quote the command
         what = f"{type(command).__name__} or its caller has no form as text: {type(error).__name__}"
         raise InvalidCommitError(what) from None
     return CommitRef(request.key, 0, hashlib.sha256(asked).hexdigest()[:16])
-
-
-def _in_order(data: object, value: object) -> object:
-    """Return a command's JSON with its sets in order: in each process Python goes through a set in another one."""
-    match data, value:
-        case list(), set() | frozenset():
-            return sorted(data, key=to_json)
-        case list(), list() | tuple() if len(data) == len(value):
-            return [_in_order(one, other) for one, other in zip(data, value, strict=True)]
-        case dict(), dict() if len(data) == len(value):
-            return {key: _in_order(data[key], other) for key, other in zip(data, value.values(), strict=True)}
-        case _:
-            return data
 
 
 def _find[S: BaseModel](loaded: Loaded[S], ref: CommitRef) -> CommitRef | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from eventfold.core.commit import stream_name
 from eventfold.core.errors import UnstableStateError
 from eventfold.core.events import Codec, Event
-from eventfold.core.shape import shape_of
+from eventfold.core.shape import in_order, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -74,8 +74,8 @@ class Decider[C: Command, S: BaseModel, E: Event]:
         JSON schema: a release that writes it otherwise costs every stream one longer replay.
         """
         shape = shape_of(self._states.json_schema(by_alias=False))
-        initial = self._states.dump_python(self.initial, mode="json", round_trip=True)
-        text = json.dumps([shape, initial, self.state_version], sort_keys=True)
+        data, value = (self._states.dump_python(self.initial, mode=m, round_trip=True) for m in ("json", "python"))
+        text = json.dumps([shape, in_order(data, value), self.state_version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def dump(self, state: S) -> str:

@@ -5,7 +5,9 @@ A file holds the model's JSON schema at that version, an event as the table has 
     def test_every_stored_version_is_still_read() -> None:
         check_golden(USERS, Path("tests/golden/user"))
 
-Files are written by `write_golden`, for new versions alone: one that is there is never written again.
+Files are written by `write_golden`, for new versions alone: one that is there is never written again. `states.json`
+holds the state that each of these events makes of the initial one, and is written again only when the fingerprint of
+states changes: so it shows another state under the same fingerprint, a `state_version` that nobody raised.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from eventfold.core.upcasting import Key
 
 
+STATES = "states.json"
+
+
 class Golden(BaseModel, frozen=True):
     """One event at one version. `event_schema` is the model's JSON schema; None where it was lost to time."""
 
@@ -35,14 +40,24 @@ class Golden(BaseModel, frozen=True):
     reads_as: list[StoredEvent]
 
 
+class GoldenStates(BaseModel, frozen=True):
+    """What the golden events make of the initial state, by event and version, and the fingerprint that states had then.
+
+    None where `evolve` does not take the event first.
+    """
+
+    fingerprint: str
+    states: dict[str, Any]
+
+
 def check_golden(decider: Decider[Any, Any, Any], folder: Path) -> None:
     """Check an aggregate's golden events.
 
     Raises:
-        AssertionError: names each file that is missing, each version that is no longer read or read as something else,
-            and each model that changed without a new version, and says what to do.
+        AssertionError: names each file that is missing, each version that is no longer read, is read as something else
+            or makes another state, and each model that changed without a new version, and says what to do.
     """
-    problems = list(_problems(decider, folder))
+    problems = [*_problems(decider, folder)] or [*_problems_of_states(decider, folder)]
     assert not problems, "\n".join(problems)
 
 
@@ -58,9 +73,12 @@ def write_golden(decider: Decider[Any, Any, Any], folder: Path, examples: Mappin
         if not file.exists():
             stored = StoredEvent(type=key[0], v=key[1], data=examples[key])
             golden = Golden(event_schema=_schema(decider, key), stored=stored, reads_as=_reads_as(decider, stored))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(golden.model_dump(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            _write(file, golden)
             written.append(file)
+    states, before = _states(decider, folder), _states_before(folder)
+    if before is None or before.fingerprint != states.fingerprint or before.states.keys() != states.states.keys():
+        _write(folder / STATES, states)
+        written.append(folder / STATES)
     return written
 
 
@@ -68,7 +86,7 @@ def _problems(decider: Decider[Any, Any, Any], folder: Path) -> Iterator[str]:
     for key in _keys(decider):
         if not _file(folder, key).exists():
             yield f"{_file(folder, key).name} is missing: write it with `write_golden` and commit it."
-    for file in sorted(folder.glob("*.json")):
+    for file in sorted(folder.glob("*.v*.json")):
         golden = TypeAdapter(Golden).validate_json(file.read_text(encoding="utf-8"))
         key = (golden.stored["type"], golden.stored["v"])
         name = f"{key[0]} version {key[1]}"
@@ -90,6 +108,39 @@ def _problems(decider: Decider[Any, Any, Any], folder: Path) -> Iterator[str]:
         # Where its successor has moved on to a newer version, what counts is that it is still read.
         if _latest(reads_as) == _latest(golden.reads_as) and reads_as != golden.reads_as:
             yield f"{name} is read as {reads_as}, and was read as {golden.reads_as}. Put its upcaster right."
+
+
+def _problems_of_states(decider: Decider[Any, Any, Any], folder: Path) -> Iterator[str]:
+    now, before = _states(decider, folder), _states_before(folder)
+    if before is None or before.fingerprint != now.fingerprint or before.states.keys() != now.states.keys():
+        yield f"{STATES} is missing or of an earlier state: write it with `write_golden` and commit it."
+    elif changed := sorted(name for name, state in now.states.items() if state != before.states[name]):
+        yield (
+            f"{', '.join(changed)}: another state is made of it than before, and snapshots of the one before would be "
+            f"used on. Raise the decider's `state_version`, and write {STATES} with `write_golden`."
+        )
+
+
+def _states(decider: Decider[Any, Any, Any], folder: Path) -> GoldenStates:
+    states: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.v*.json")):
+        stored = TypeAdapter(Golden).validate_json(file.read_text(encoding="utf-8")).stored
+        try:
+            events = decider.codec.decode(stored, stream=f"{decider.category}-golden", version=1)
+            states[file.stem] = json.loads(decider.dump(decider.fold(decider.initial, events)))
+        except Exception:  # noqa: BLE001 - an aggregate is the user's code, and may want another event first
+            states[file.stem] = None
+    return GoldenStates(fingerprint=decider.schema, states=states)
+
+
+def _states_before(folder: Path) -> GoldenStates | None:
+    file = folder / STATES
+    return GoldenStates.model_validate_json(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def _write(file: Path, golden: Golden | GoldenStates) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(golden.model_dump(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _keys(decider: Decider[Any, Any, Any]) -> list[Key]:
