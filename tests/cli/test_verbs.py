@@ -51,7 +51,7 @@ def test_the_help_of_each_verb_has_an_example(run: Callable[..., Ended], verb: t
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_each_verb_is_documented(verb: tuple[str, ...]) -> None:
     group, *rest = verb
-    lines = (ROOT / "README.md").read_text().replace("`", "").splitlines()
+    lines = (ROOT / "docs" / "operations.md").read_text().replace("`", "").splitlines()
     names = [line for line in lines if line.startswith(f"| {group} ")]
     assert any(set(rest) <= set(line.split("|")[1].replace(",", " ").split()) for line in names), verb
 
