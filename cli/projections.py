@@ -114,15 +114,17 @@ def rebuild(
             generation = run.filled(number)
         pause(run.pause(generation), "every function feeds by it", to)
         run_phase(plan, run, generation, "verify", to)
-        proven = run.verified(number)
+        proven = run.verified(number, rate=rate)
         to.print(f"[green]✓[/] every row verified: {proven.streams:,}")
+        for counter in proven.unjudged:
+            to.print(f"[yellow]![/] moves too fast to be judged: {counter}")
         if promote:
-            pause(run.settles_in(), "the last switch has settled", to)
-            run.switch(number)
+            while (left := run.promote(number)) > 0:
+                pause(left, "the last switch has settled", to)
     finally:
         run.release()
     if as_json:
-        done = proven.model_dump(include={"streams", "events", "units", "redriven"})
+        done = proven.model_dump(include={"streams", "events", "units", "redriven", "unjudged"})
         typer.echo(json.dumps(done | {"projection": name, "generation": number, "promoted": promote}))
     elif promote:
         to.print(f"[green]✓[/] {name} shows generation {number}. Back: eventfold projection rollback {name}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from app.rebuilds import items_in, rebuild_of, work
+from app.rebuilds import Part, items_in, rebuild_of, work
 from cli.parallel import uninterrupted
 from eventfold.core.errors import RebuildRefusedError
 from eventfold.operations.rebuild.filling import summed
@@ -58,7 +58,8 @@ def run_phase(plan: Plan, rebuild: Rebuild, generation: Generation, phase: Phase
     rate = plan.rate / plan.workers if plan.rate else None
     with ProcessPoolExecutor(plan.workers, context, _start, (plan.connect, stop)) as pool:
         with uninterrupted():
-            futures = [pool.submit(_work, rebuild.name, rebuild.owner, phase, part, rate) for part in left]
+            parts = [Part(generation.number, phase, part, rate) for part in left]
+            futures = [pool.submit(_work, rebuild.name, rebuild.owner, part) for part in parts]
         try:
             _watch(futures, rebuild, generation, phase, console)
         except BaseException:
@@ -116,5 +117,5 @@ def _start(connect: Callable[[], None], stop: Event) -> None:
     connect()
 
 
-def _work(name: str, owner: str, phase: Phase, part: int, rate: float | None) -> bool:
-    return work(rebuild_of(name, owner), phase, part, rate=rate, stop=_stop[0].is_set).done
+def _work(name: str, owner: str, part: Part) -> bool:
+    return work(rebuild_of(name, owner), part, _stop[0].is_set).done

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.rebuilds import TABLE, items_in
-from app.verification import (
-    Outcome,
-    Segment,
-    check_events,
-    check_keys,
-    counted,
-    differing,
-    shown_names,
-    totals,
-)
+from app.verification import Outcome, Segment, check_events, check_keys, judged, shown_names
 from cli.parallel import Line, Workers
 from eventfold.operations.verify.finding import Finding
 from eventfold.operations.verify.segment import Verified
@@ -28,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
-
-_WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,44 +31,29 @@ class Plan:
     rate: float | None
 
 
-def run_verification(plan: Plan, found: Callable[[Finding], None], console: Console) -> Verified:
-    """Verify everything, telling `found` of each finding; return what was read.
+@dataclass(frozen=True)
+class Verification:
+    """What was read, and of which counters it can't be told whether they are right: they move too fast."""
 
-    Counters that disagree with the recount are counted once more before they are findings: they moved meanwhile.
-    """
+    verified: Verified
+    unjudged: Sequence[str]
+
+
+def run_verification(plan: Plan, found: Callable[[Finding], None], console: Console) -> Verification:
+    """Verify everything, telling `found` of each finding."""
     jobs = [Segment(shown_names(), n, plan.segments, _share(plan)) for n in range(plan.segments)]
+    outcome = Outcome()
     with Workers(plan.connect, min(plan.workers, plan.segments)) as workers:
-        run = _Run(workers, found, console)
         with console.status("Looking for rows without a stream ..."):
             stored = {one for some in workers.run(_keys, jobs, found) for one in some}
-        outcome, wrong = run.recounted(jobs, stored)
-        if wrong:
-            console.print("Counters differ; counting again ...")
-            time.sleep(_WAIT_SECONDS)
-            tallies = tuple(sorted({one.where for one in wrong}))
-            again = _Run(workers, lambda _: None, console)
-            _, wrong = again.recounted([replace(job, names=tallies) for job in jobs], stored)
+        with Bar(found, console) as bar:
+            for one in workers.run(_events, jobs, bar.hear):
+                outcome.add(one)
+    with console.status("Comparing counters ..."):
+        wrong, unjudged = judged(outcome, stored, plan.rate)
     for finding in wrong:
         found(finding)
-    return outcome.verified
-
-
-@dataclass(frozen=True)
-class _Run:
-    workers: Workers
-    found: Callable[[Finding], None]
-    console: Console
-
-    def recounted(self, jobs: Sequence[Segment], stored: set[tuple[str, str]]) -> tuple[Outcome, list[Finding]]:
-        """Check all events; return what was read, and the counters that differ."""
-        names = jobs[0].names
-        before = totals(names, stored)
-        outcome = Outcome()
-        with Bar(self.found, self.console) as bar:
-            for one in self.workers.run(_events, jobs, bar.hear):
-                outcome.add(one)
-        after = totals(names, stored | counted(outcome))
-        return outcome, list(differing(outcome, before, after))
+    return Verification(outcome.verified, unjudged)
 
 
 class Bar:

@@ -41,7 +41,7 @@ def verify(
 ) -> None:
     """Prove that every stream is whole and every snapshot, row and counter is what the events make. Exit code 1 if not.
 
-    Reads both tables once, and changes nothing; commands may go on meanwhile. Says which verb repairs a snapshot.
+    Changes nothing; commands may go on meanwhile. Says which verb repairs a snapshot.
 
     Example: eventfold verify --segments 16
     """
@@ -56,10 +56,13 @@ def verify(
             console.print(f"[red]✗[/] {escape(str(finding))}")
 
     plan = Plan(partial(connect, context.obj), segments, workers or cores(), rate)
-    verified = run_verification(plan, tell, aside())
-    repair = _repair(found)
+    done = run_verification(plan, tell, aside())
+    verified, repair = done.verified, _repair(found)
+    for counter in done.unjudged:
+        aside().print(f"[yellow]![/] moves too fast to be judged: {escape(counter)}")
     if as_json:
-        print_json({"verified": dataclasses.asdict(verified), "findings": len(found), "repair": repair})
+        told = {"findings": len(found), "repair": repair, "unjudged": list(done.unjudged)}
+        print_json({"verified": dataclasses.asdict(verified)} | told)
     else:
         read = f"{verified.streams:,} streams, {verified.events:,} events, {verified.snapshots:,} snapshots"
         ignored = f" ({verified.other_schemas:,} of another schema, ignored)" if verified.other_schemas else ""

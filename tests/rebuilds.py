@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eventfold import Commit, Head
-from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
+from eventfold.memory import (
+    MemoryControlStore,
+    MemoryEventStore,
+    MemoryKeyListing,
+    MemoryParkedStore,
+    MemoryRowStore,
+    MemoryTallyStore,
+)
 from eventfold.operations.reading import TableSource
 from eventfold.operations.rebuild.filling import Filler
 from eventfold.operations.rebuild.steps import Rebuild, Timing, job
@@ -37,6 +44,7 @@ class World:
         self.rows = MemoryRowStore(self.controls)
         self.tallies = MemoryTallyStore(self.controls)
         self.parked = MemoryParkedStore()
+        self.keys = MemoryKeyListing(self.rows, self.tallies)
         self.runner = ProjectionRunner(self.store, self.parked)
         rows = RowTarget(TOTALS, self.rows)
         self.target: AnyTarget = rows if kind == "rows" else TallyTarget(ADDED, self.tallies)
@@ -61,11 +69,11 @@ class World:
         Feed([self.target], self.runner, self.parked, generations).project([commit])
 
     def rebuild(self, owner: str = "me", timing: Timing = AT_ONCE) -> Rebuild:
-        return Rebuild(self.target, self.runner, self.parked, self.controls, owner, timing)
+        return Rebuild(self.target, self.runner, self.store, self.keys, self.parked, self.controls, owner, timing)
 
     def run(self, rebuild: Rebuild, phase: Phase, generation: Generation, **more: Any) -> list[Any]:
         """Work on every part of a phase."""
-        work = job(rebuild, generation, phase, progress=self.controls, source=self.source, **more)
+        work = job(rebuild, generation, phase, self.source, **more)
         if phase == "fill":
             return [Filler(self.runner, writers=2).fill(work, part) for part in range(generation.parts)]
         return [Prover(self.store, self.runner, rebuild.shown()).prove(work, part) for part in range(generation.parts)]

@@ -5,8 +5,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from app.rebuilds import begin, rebuild_of, work
+from app.rebuilds import Part, begin, rebuild_of, work
 from app.telemetry import invocation, logger
+from eventfold.core.errors import RebuildRefusedError
 from eventfold.operations.rebuild.steps import Rebuild
 from eventfold.read_models.generations import Generation
 
@@ -23,13 +24,15 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     match event["step"]:
         case "begin":
             return following(rebuild, begin(rebuild, event["source"], event["segments"]))
-        case "work" if event["phase"] != "promote":
+        case "work":
             return work_on(rebuild, event, context)
         case "close":
-            return close(rebuild, event["phase"], promote=event["promote"])
-        case _:
+            return close(rebuild, event["generation"], event["phase"], promote=event["promote"])
+        case "release":
             rebuild.release()
             return {}
+        case step:
+            raise RebuildRefusedError(f"A rebuild has no step {step!r}.")
 
 
 def work_on(rebuild: Rebuild, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -38,29 +41,30 @@ def work_on(rebuild: Rebuild, event: dict[str, Any], context: LambdaContext) -> 
     def stop() -> bool:
         return context.get_remaining_time_in_millis() < LEFT_MILLISECONDS
 
-    done = work(rebuild, event["phase"], event["part"], rate=event["rate"], stop=stop)
+    done = work(rebuild, Part(event["generation"], event["phase"], event["part"], event["rate"]), stop)
     keys = {"projection": rebuild.name, "phase": event["phase"], "part": done.part, "done": done.done}
     logger.info("rebuilt", extra=keys | {"streams": done.streams, "events": done.events, "wrong": done.wrong})
     return {"done": done.done, "part": done.part, "streams": done.streams}
 
 
-def close(rebuild: Rebuild, phase: str, *, promote: bool) -> dict[str, Any]:
+def close(rebuild: Rebuild, number: int, phase: str, *, promote: bool) -> dict[str, Any]:
     """Close a phase, and say which one follows; after the last one the generation is shown, unless told otherwise."""
-    rebuild.hold()
-    control = rebuild.control()
-    number = control.newest
-    if phase == "fill":
-        return following(rebuild, rebuild.filled(number))
-    if phase == "verify":
-        rebuild.verified(number)
-    if not promote:
-        rebuild.release()
-        return {"phase": "done", "generation": number, "promoted": False}
-    if (seconds := rebuild.settles_in()) > 0:
+    match phase:
+        case "fill":
+            return following(rebuild, rebuild.filled(number))
+        case "verify":
+            if unjudged := rebuild.verified(number).unjudged:
+                logger.warning(
+                    "counters move too fast to be judged", extra={"projection": rebuild.name, "of": unjudged}
+                )
+        case "promote":
+            pass
+        case _:
+            raise RebuildRefusedError(f"A rebuild has no phase {phase!r}.")
+    if promote and (seconds := rebuild.promote(number)) > 0:
         return {"phase": "promote", "generation": number, "parts": [], "wait": math.ceil(seconds)}
-    rebuild.switch(number)
     rebuild.release()
-    return {"phase": "done", "generation": number, "promoted": True}
+    return {"phase": "done", "generation": number, "promoted": promote}
 
 
 def following(rebuild: Rebuild, generation: Generation) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_a_control_item_is_replaced_only_by_who_has_read_the_last(controls: Cont
     begun = controls.write(Control.first("p").begun("table", 4, AT))
     assert controls.read(["p", "q"]) == {"p": begun, "q": Control.first("q")}
     ready = controls.write(begun.moved(2, "ready", AT))
-    for outdated in (Control.first("p").begun("table", 4, AT), begun.moved(2, "ready", AT)):
+    for outdated in (Control.first("p").begun("table", 4, AT), begun.moved(2, "dropping", AT)):
         with pytest.raises(RowConflictError):
             controls.write(outdated)
     assert controls.read(["p"])["p"] == ready
@@ -89,9 +89,38 @@ def test_a_parking_in_between_keeps_a_switch_from_being_written_and_nothing_else
     assert controls.write(again.promoted(2, AT), unparked=True).active == 2
 
 
+def test_a_write_made_again_changes_nothing(controls: Controls) -> None:
+    """Its answer may have been lost."""
+    begun = Control.first("p").begun("table", 4, AT)
+    assert controls.write(begun) == controls.write(begun) == controls.read(["p"])["p"]
+    controls.save_progress("p.2", "fill", Progress(part=1, streams=4, run="mine"))
+    saved = controls.save_progress("p.2", "fill", Progress(part=1, streams=5, run="mine"))
+    assert controls.progress("p.2", "fill", [1]) == {1: saved}
+
+
+def test_progress_is_kept_only_by_who_has_read_the_last(controls: Controls) -> None:
+    first = controls.save_progress("p.2", "fill", Progress(part=1, streams=4, run="one"))
+    second = controls.save_progress("p.2", "fill", first.model_copy(update={"streams": 6, "run": "other"}))
+    for outdated in (Progress(part=1, streams=9, run="one"), first.model_copy(update={"streams": 9})):
+        with pytest.raises(RowConflictError):
+            controls.save_progress("p.2", "fill", outdated)
+    assert controls.progress("p.2", "fill", [1]) == {1: second}
+
+
+def test_pages_lie_beside_the_progress_and_go_with_it(controls: Controls) -> None:
+    for part, name in ((1, "run-0"), (1, "run-1"), (1, "other-0"), (2, "run-0")):
+        controls.save_page("p.2", "verify", part, name, f"{part} {name}".encode())
+    controls.save_progress("p.2", "verify", Progress(part=1, pages={"run": 2}))
+    assert controls.progress("p.2", "verify", [1]).keys() == {1}  # A client judges by its first answer how to parse.
+    assert set(controls.pages("p.2", "verify", 1, ["run-1", "run-0", "run-2"])) == {b"1 run-0", b"1 run-1"}
+    controls.forget_progress("p.2", [1])
+    assert list(controls.pages("p.2", "verify", 1, ["run-0", "run-1"])) == []
+    assert list(controls.pages("p.2", "verify", 2, ["run-0"])) == [b"2 run-0"]
+
+
 def test_progress_comes_back_by_phase_and_part(controls: Controls) -> None:
-    fill = Progress(part=3, place=Place("thing-1", "4"), streams=2, events=4, counts={"all": {"a": 1}})
-    controls.save_progress("p.2", "fill", fill)
+    fill = Progress(part=3, place=Place("thing-1", "4"), streams=2, events=4, pages={"run": 2})
+    fill = controls.save_progress("p.2", "fill", fill)
     controls.save_progress("p.2", "verify", Progress(part=3).found("thing-1: differs"))
     assert controls.progress("p.2", "fill", range(5)) == {3: fill}
     assert controls.progress("p.2", "verify", range(5))[3].findings == ("thing-1: differs",)
@@ -120,8 +149,8 @@ def test_reads_follow_a_switch_both_ways(stores: tuple[Controls, RowStore, Tally
     controls, rows, tallies = stores
     rows.put("p", Row("thing-1", 3, "{}", "old"), replaces=0)
     rows.put("p.2", Row("thing-1", 4, "{}", "new"), replaces=0)
-    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 1), replaces=0)
-    tallies.add("t.2", {"all": {"a": 2}}, Checkpoint("thing-1", 1), replaces=0)
+    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 1), replaces=None)
+    tallies.add("t.2", {"all": {"a": 2}}, Checkpoint("thing-1", 1), replaces=None)
 
     def seen() -> tuple[str | None, int]:
         row = rows.get_active("p", ["thing-1", "thing-2"])["thing-1"]

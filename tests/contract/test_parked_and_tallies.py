@@ -89,12 +89,12 @@ def test_only_the_parking_that_was_seen_is_released(parked: ParkedStore) -> None
 
 
 def test_counters_and_checkpoint_move_together_or_not_at_all(tallies: TallyStore) -> None:
-    tallies.add("t", {"all": {"a": 2, "b": 1}, "day": {"a": 2}}, Checkpoint("thing-1", 3), replaces=0)
-    for replaces in (0, 2):
+    tallies.add("t", {"all": {"a": 2, "b": 1}, "day": {"a": 2}}, Checkpoint("thing-1", 3), replaces=None)
+    for replaces in (None, Checkpoint("thing-1", 2), Checkpoint("thing-1", 3, 1)):
         with pytest.raises(RowConflictError):
             tallies.add("t", {"all": {"a": 5}}, Checkpoint("thing-1", 4), replaces=replaces)
-    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 5), replaces=3)
-    tallies.add("t", {}, Checkpoint("thing-2", 1), replaces=0)
+    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 5), replaces=Checkpoint("thing-1", 3))
+    tallies.add("t", {}, Checkpoint("thing-2", 1), replaces=None)
     assert tallies.totals("t", ["all", "day", "never"]) == {"all": {"a": 3, "b": 1}, "day": {"a": 2}}
     assert tallies.checkpoints("t", ["thing-1", "thing-2", "thing-3"]) == {
         "thing-1": Checkpoint("thing-1", 5),
@@ -103,7 +103,7 @@ def test_counters_and_checkpoint_move_together_or_not_at_all(tallies: TallyStore
 
 
 def test_tallies_do_not_mix(tallies: TallyStore) -> None:
-    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 1), replaces=0)
+    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 1), replaces=None)
     assert tallies.totals("u", ["all"]) == {}
     assert tallies.checkpoints("u", ["thing-1"]) == {}
 
@@ -113,7 +113,7 @@ def test_many_streams_add_to_the_same_rows_at_once(local_client: DynamoDBClient,
     tallies = DynamoDBTallyStore(local_client, local_tables[1])
 
     def add(n: int) -> None:
-        tallies.add("t", {"all": {"a": 1}}, Checkpoint(f"thing-{n}", 1), replaces=0)
+        tallies.add("t", {"all": {"a": 1}}, Checkpoint(f"thing-{n}", 1), replaces=None)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(200)))
@@ -150,7 +150,7 @@ def test_the_reasons_of_a_cancelled_transaction_are_told_apart(
     monkeypatch.setattr(moto_client, "transact_write_items", cancel)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(raised):
-        DynamoDBTallyStore(moto_client, READ_MODELS_TABLE).add("t", {}, Checkpoint("thing-1", 1), replaces=0)
+        DynamoDBTallyStore(moto_client, READ_MODELS_TABLE).add("t", {}, Checkpoint("thing-1", 1), replaces=None)
     assert len(tries) == (8 if raised is StoreUnavailableError else 1)
 
 

@@ -9,8 +9,12 @@ import pytest
 
 from app import wiring
 from app.users.rules import UserCreated, UserUpdated
-from eventfold.core.errors import RebuildRefusedError
+from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
+from eventfold.read_models.feed import UnknownProjectionError
+from eventfold.read_models.generations import SETTLE_SECONDS
+from eventfold.testing.faults import Fault, FaultInjector, pauses
 from functions.rebuild import handler
+from tests.functions.application import START
 from tests.support import LambdaContext
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ def step(app: Application, monkeypatch: pytest.MonkeyPatch) -> Step:
 
     def call(name: str, execution: str = "me", **event: Any) -> dict[str, Any]:
         about = {"step": name, "projection": "directory", "execution": execution, "source": "table", "segments": 2}
-        return app.call("rebuild", about | {"rate": None, "promote": True} | event)
+        return app.call("rebuild", about | {"generation": 2, "rate": None, "promote": True} | event)
 
     return call
 
@@ -41,7 +45,9 @@ def test_the_steps_lead_from_the_beginning_to_the_switch(app: Application, step:
     assert begun == {"phase": "fill", "generation": 2, "parts": [0, 1], "wait": 7}
     filled = [step("work", phase="fill", part=part) for part in begun["parts"]]
     assert ([one["done"] for one in filled], sum(one["streams"] for one in filled)) == ([True, True], 5)
-    assert step("close", phase="fill") == begun | {"phase": "verify", "wait": 5}
+    closed = step("close", phase="fill")
+    assert closed == begun | {"phase": "verify", "wait": closed["wait"]}
+    assert 0 < closed["wait"] <= SETTLE_SECONDS
     assert all(step("work", phase="verify", part=part)["done"] for part in begun["parts"])
     assert step("close", phase="verify") == {"phase": "done", "generation": 2, "promoted": True}
     assert wiring.control_store().read(["directory"])["directory"].active == 2
@@ -83,6 +89,72 @@ def test_a_worker_returns_before_its_time_is_over(app: Application, step: Step) 
 
     app.project(app.append("1", UserCreated(name="A")))
     step("begin")
-    event = {"step": "work", "projection": "directory", "execution": "me", "phase": "fill", "part": 0, "rate": None}
+    event = {"step": "work", "projection": "directory", "execution": "me", "generation": 2, "phase": "fill", "part": 0}
+    event["rate"] = None
     assert handler.lambda_handler(event, NearlyOver())["done"] is False
     assert step("work", phase="fill", part=0)["done"] is True
+
+
+def built(step: Step) -> None:
+    """Bring a generation to where its verification can be closed."""
+    step("begin")
+    for phase in ("fill", "verify"):
+        if phase == "verify":
+            step("close", phase="fill")
+        for part in (0, 1):
+            step("work", phase=phase, part=part)
+
+
+@pytest.mark.parametrize(
+    "event", [{"name": "promote"}, {"name": "close", "phase": "begin"}, {"name": "close", "phase": ""}]
+)
+def test_an_unknown_step_is_refused_and_lets_nobody_else_in(step: Step, event: dict[str, Any]) -> None:
+    step("begin", "one")
+    with pytest.raises(RebuildRefusedError, match="A rebuild has no"):
+        step(execution="one", **event)
+    with pytest.raises(RebuildRefusedError, match="is running"):
+        step("begin", "two")
+
+
+@pytest.mark.parametrize("lost", [1, 3], ids=["once", "at every attempt"])
+@pytest.mark.parametrize("status", ["ready", "active"])
+def test_a_write_whose_answer_is_lost_leaves_the_rebuild_promoted(
+    app: Application, step: Step, lost: int, status: str
+) -> None:
+    """Botocore asks again where an answer is lost; where all are, the state machine closes the phase again."""
+    app.project(app.append("1", UserCreated(name="A")))
+    built(step)
+    written = f'\\"number\\":2,\\"status\\":\\"{status}\\"'
+    with FaultInjector(wiring.dynamodb()).on(Fault.LOST_ANSWER, written, lost) as faults, pauses(lambda _: None):
+        if lost > 1:
+            with pytest.raises(StoreUnavailableError):
+                step("close", phase="verify")
+        assert step("close", phase="verify") == {"phase": "done", "generation": 2, "promoted": True}
+    assert faults.counts[Fault.LOST_ANSWER] == lost
+    control = wiring.control_store().read(["directory"])["directory"]
+    assert {one.number: one.status for one in control.generations} == {1: "retired", 2: "active"}
+
+
+def test_a_phase_that_is_closed_again_leaves_alone_who_went_back_meanwhile(step: Step) -> None:
+    built(step)
+    step("close", phase="verify")
+    wiring.control_store().write(wiring.control_store().read(["directory"])["directory"].promoted(1, START))
+    for phase in ("verify", "promote"):
+        assert step("close", phase=phase)["promoted"] is True
+    assert wiring.control_store().read(["directory"])["directory"].active == 1
+
+
+def test_a_step_of_an_execution_that_was_overtaken_touches_no_other_generation(app: Application, step: Step) -> None:
+    built(step)
+    step("close", phase="verify", promote=False)
+    control = wiring.control_store().read(["directory"])["directory"]
+    wiring.control_store().write(control.dropped(2, START).without(2))
+    assert step("begin", "other")["generation"] == 3
+    for event in ({"name": "work", "phase": "fill", "part": 0}, {"name": "close", "phase": "fill"}):
+        with pytest.raises(RebuildRefusedError, match="has no generation 2"):
+            step(execution="me", **event)
+
+
+def test_what_is_no_read_model_s_own_name_is_refused(step: Step) -> None:
+    with pytest.raises(UnknownProjectionError, match=r"no projection .directory\.2"):
+        step("begin", projection="directory.2")

@@ -199,7 +199,7 @@ def test_statistics_equal_a_recount_after_streams_were_parked_and_redriven(
     add = wiring.tally_store().add
     commits = several_users(app)
 
-    def throttled(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+    def throttled(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
         if checkpoint.stream in {"user-1", "user-5"}:
             raise StoreUnavailableError("ThrottlingException")
         add(tally, counts, checkpoint, replaces=replaces)
@@ -222,7 +222,7 @@ def test_an_answer_that_is_lost_counts_nothing_twice(
     add = wiring.tally_store().add
     calls = 0
 
-    def answers_get_lost(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+    def answers_get_lost(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
         nonlocal calls
         calls += 1
         add(tally, counts, checkpoint, replaces=replaces)

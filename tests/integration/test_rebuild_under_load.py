@@ -7,13 +7,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
 from app import wiring
-from app.rebuilds import work
+from app.rebuilds import Part, work
 from app.telemetry import metrics
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS, CreateUser, UpdateUser
@@ -116,9 +116,8 @@ def rebuilt(name: str) -> Rebuild:
     """Return a rebuild whose pauses suit how long control items are kept here."""
     (target,) = [one for one in wiring.targets() if one.name == name]
     timing = Timing(scan=2 * KEEP_SECONDS, settle=4 * KEEP_SECONDS)
-    rebuild: Any = Rebuild(target, wiring.runner(), wiring.parked_store(), wiring.control_store(), "me", timing)  # type: ignore[arg-type]
-    found: Rebuild = rebuild
-    return found
+    events, keys = wiring.scannable_store(), wiring.key_listing()
+    return Rebuild(target, wiring.runner(), events, keys, wiring.parked_store(), wiring.rebuild_store(), "me", timing)
 
 
 def build(rebuild: Rebuild, load: Load) -> None:
@@ -127,7 +126,10 @@ def build(rebuild: Rebuild, load: Load) -> None:
     for phase in ("fill", "verify"):
         load.stopped.wait(rebuild.pause(generation))
         with ThreadPoolExecutor(2) as pool:
-            run = [pool.submit(work, rebuild, phase, part, rate=None, stop=load.stopped.is_set) for part in range(4)]
+            run = [
+                pool.submit(work, rebuild, Part(generation.number, phase, part), load.stopped.is_set)
+                for part in range(4)
+            ]
             assert summed([one.result() for one in run]).done
         if phase == "fill":
             generation = rebuild.filled(generation.number)

@@ -222,7 +222,7 @@ class TestTally:
         class Limited(MemoryTallyStore):
             largest = 0
 
-            def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+            def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
                 self.largest = max(self.largest, len(counts))
                 super().add(tally, counts, checkpoint, replaces=replaces)
 

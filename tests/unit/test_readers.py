@@ -17,7 +17,14 @@ import pytest
 from eventfold import Commit, Head
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.dynamodb.client import CALL_SECONDS
-from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore, MemoryRowStore
+from eventfold.memory import (
+    MemoryControlStore,
+    MemoryEventStore,
+    MemoryKeyListing,
+    MemoryParkedStore,
+    MemoryRowStore,
+    MemoryTallyStore,
+)
 from eventfold.operations.reading import TableSource
 from eventfold.operations.rebuild import filling
 from eventfold.operations.rebuild.filling import Filler
@@ -156,7 +163,8 @@ class World:
         """Rebuild twice; each time promote, and go back and forth between all generations."""
         _, runner, target = self.process()
         parked: Any = Far(self, self.parked, 0)
-        rebuild = Rebuild(target, runner, parked, self.controls, "me", self.timing, clock=self._clock)
+        keys = MemoryKeyListing(self.rows, MemoryTallyStore())
+        rebuild = Rebuild(target, runner, self.store, keys, parked, self.controls, "me", self.timing, clock=self._clock)
         for number in (2, 3):
             self.turns.take(self.dice.uniform(0, 60))
             self._build(rebuild, runner, number)
@@ -175,10 +183,10 @@ class World:
             self.turns.take(rebuild.pause(generation))
             try:
                 if generation.status == "filling":
-                    Filler(runner).fill(job(rebuild, generation, "fill", progress=self.controls, source=source), 0)
+                    Filler(runner).fill(job(rebuild, generation, "fill", source), 0)
                     generation = rebuild.filled(number)
                 else:
-                    work = job(rebuild, generation, "verify", progress=self.controls, source=source)
+                    work = job(rebuild, generation, "verify", source)
                     Prover(self.store, runner, rebuild.shown()).prove(work, 0)
                     rebuild.verified(number)
                     generation = rebuild.control().generation(number)

@@ -12,7 +12,6 @@ from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.memory import MemoryEventStore
 from eventfold.operations.reading import SteadyPages, StoppedError
 from eventfold.operations.rebuild.steps import Timing
-from eventfold.operations.rebuild.verification import disagreements
 from eventfold.operations.scanning import Place, ScanPage
 from eventfold.read_models.projections import Row
 from tests.domain import TOTALS, Added
@@ -204,16 +203,8 @@ def test_a_counter_that_is_not_the_recount_keeps_the_generation_from_being_shown
     world.run(rebuild, "fill", rebuild.begin("table", 3))
     world.tallies._counts["added.2", "all", "events"] = 2
     world.run(rebuild, "verify", rebuild.filled(2))
-    with pytest.raises(RebuildRefusedError, match="counter events of all: 2 stored, 1 by the events"):
+    with pytest.raises(RebuildRefusedError, match="counter events of all is 2, and by the events 1"):
         rebuild.verified(2)
-
-
-def test_counters_that_move_during_a_recount_are_judged_by_their_bounds() -> None:
-    before, after = {"all": {"a": 3}}, {"all": {"a": 5}}
-    assert disagreements(before, {"all": {"a": 4}}, after) == []
-    assert len(disagreements(before, {"all": {"a": 2}}, after)) == 1
-    assert len(disagreements(before, {"all": {"a": 6}}, after)) == 1
-    assert len(disagreements({"all": {"b": 1}}, {}, {})) == 1
 
 
 def test_a_switch_waits_for_the_one_before_it(world: World) -> None:

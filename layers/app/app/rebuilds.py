@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.settings import settings
-from app.wiring import dynamodb, feed, parked_store, rebuild_store, runner, scannable_store, targets
+from app.wiring import dynamodb, key_listing, parked_store, rebuild_store, runner, scannable_store, targets
 from eventfold.dynamodb.exports import open_export
 from eventfold.dynamodb.sweeping import DynamoDBSweeper
 from eventfold.operations.reading import TableSource
 from eventfold.operations.rebuild.filling import HOLD_SECONDS, Filler
 from eventfold.operations.rebuild.steps import Rebuild, job
 from eventfold.operations.rebuild.verification import Prover
+from eventfold.read_models.feed import UnknownProjectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,9 +31,20 @@ def rebuild_of(name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> 
     Raises:
         UnknownProjectionError: there is no read model of this name.
     """
-    feed().check(name)
-    (target,) = [one for one in targets() if one.name == name]
-    return Rebuild(target, runner(), parked_store(), rebuild_store(), owner, hold_seconds=hold_seconds)
+    target = next((one for one in targets() if one.name == name), None)
+    if target is None:
+        names = ", ".join(sorted(one.name for one in targets()))
+        raise UnknownProjectionError(f"There is no projection {name!r}; there are: {names}.")
+    return Rebuild(
+        target,
+        runner(),
+        scannable_store(),
+        key_listing(),
+        parked_store(),
+        rebuild_store(),
+        owner,
+        hold_seconds=hold_seconds,
+    )
 
 
 def source_of(name: str, parts: int) -> Source:
@@ -51,20 +64,29 @@ def begin(rebuild: Rebuild, source: str, segments: int) -> Generation:
     return rebuild.begin(found.name, found.parts, as_of=found.as_of)
 
 
-def work(rebuild: Rebuild, phase: Phase, part: int, *, rate: float | None, stop: Callable[[], bool]) -> Progress:
-    """Fill or verify one part of the generation that is being built; return how far it is.
+@dataclass(frozen=True)
+class Part:
+    """One part of a phase of a generation's rebuild. `rate` is in read units a second."""
+
+    generation: int
+    phase: Phase
+    number: int
+    rate: float | None = None
+
+
+def work(rebuild: Rebuild, part: Part, stop: Callable[[], bool]) -> Progress:
+    """Fill or verify one part of a generation that is being built; return how far it is.
 
     Raises:
         StoreUnavailableError: at every attempt. What was done is kept.
-        RebuildRefusedError: another rebuild has taken over, or none was begun.
+        RebuildRefusedError: another rebuild has taken over, or the generation is in no such phase.
     """
-    control = rebuild.control()
-    generation = control.generation(control.newest)
+    generation = rebuild.control().generation(part.generation)
     source = source_of(generation.source, generation.parts)
-    todo = job(rebuild, generation, phase, source=source, progress=rebuild_store(), rate=rate, stop=stop)
-    if phase == "fill":
-        return Filler(runner()).fill(todo, part)
-    return Prover(scannable_store(), runner(), rebuild.shown()).prove(todo, part)
+    todo = job(rebuild, generation, part.phase, source, rate=part.rate, stop=stop)
+    if part.phase == "fill":
+        return Filler(runner()).fill(todo, part.number)
+    return Prover(scannable_store(), runner(), rebuild.shown()).prove(todo, part.number)
 
 
 def sweep(stored: str, rate: float | None = None) -> Iterator[int]:

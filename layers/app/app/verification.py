@@ -6,17 +6,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.settings import settings
-from app.wiring import DECIDERS, dynamodb, generations, scannable_store, targets
-from eventfold.dynamodb.keys import DynamoDBKeyListing
-from eventfold.operations.verify.counters import Reading, Recount, read_counters
+from app.wiring import DECIDERS, generations, key_listing, scannable_store, targets
+from eventfold.operations.verify.counters import CounterCheck, Recount, check_counters
 from eventfold.operations.verify.read_models import ReadModelCheck
 from eventfold.operations.verify.segment import SegmentVerification, Verified
-from eventfold.read_models.tallies import TallyTarget
 from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from eventfold.operations.verify.finding import Finding
     from eventfold.read_models.target import AnyTarget
@@ -48,7 +45,7 @@ class Outcome:
         """Add another segment's."""
         self.verified += other.verified
         for name, recount in other.recounts.items():
-            self.recounts.setdefault(name, Recount()).add(recount.counts, recount.shrinking, recount.uncounted)
+            self.recounts.setdefault(name, Recount()).merge(recount)
 
 
 def shown_names() -> tuple[str, ...]:
@@ -60,11 +57,9 @@ def check_keys(
     segment: Segment, found: Callable[[Finding], None], stop: Callable[[], bool] = lambda: False
 ) -> set[tuple[str, str]]:
     """Look for rows without a stream; return which counters there are, as stored name and row."""
-    tallies = [one.name for one in targets() if isinstance(one, TallyTarget)]
-    listing = DynamoDBKeyListing(dynamodb(), settings().read_models_table, tallies)
     checks = [ReadModelCheck(target, scannable_store(), wait=time.sleep) for target in _targets(segment.names)]
     counters: set[tuple[str, str]] = set()
-    for page in listing.keys(segment.number, segment.segments):
+    for page in key_listing().keys(segment.number, segment.segments, rate=segment.rate):
         counters |= {(key.stored, key.of) for key in page if key.kind == "counter" and key.stored in segment.names}
         for check in checks:
             for finding in check.orphans(page, scannable_store()):
@@ -104,23 +99,23 @@ def check_events(
     return Outcome(run.verified, {check.target.name: check.recount for check in run.checks})
 
 
-def totals(names: Iterable[str], counters: Iterable[tuple[str, str]]) -> dict[str, Reading]:
-    """Return these counters as stored, by stored name."""
-    rows: dict[str, list[str]] = {}
+def judged(
+    outcome: Outcome, counters: Iterable[tuple[str, str]], rate: float | None = None
+) -> tuple[list[Finding], list[str]]:
+    """Return the counters that are not what the events add up to, and which can't be judged; `counters` are stored.
+
+    Raises:
+        StoreUnavailableError: at every attempt.
+    """
+    rows: dict[str, set[str]] = {}
     for name, row in counters:
-        rows.setdefault(name, []).append(row)
-    return {target.name: read_counters(target, rows.get(target.name, [])) for target in _targets(names)}
-
-
-def differing(outcome: Outcome, before: Mapping[str, Reading], after: Mapping[str, Reading]) -> Iterator[Finding]:
-    """Yield the counters that are not what the events add up to."""
-    for name, recount in outcome.recounts.items():
-        yield from recount.differing(before.get(name, Reading()), after.get(name, Reading()), name)
-
-
-def counted(outcome: Outcome) -> set[tuple[str, str]]:
-    """Return which counters there should be, as stored name and row."""
-    return {(name, row) for name, recount in outcome.recounts.items() for row in recount.counts}
+        rows.setdefault(name, set()).add(row)
+    checks = [
+        CounterCheck(target, scannable_store(), outcome.recounts.get(target.name, Recount()), rows.get(target.name, ()))
+        for target in _targets(outcome.recounts)
+    ]
+    check_counters(checks, lambda: key_listing().keys(0, 1, consistent=True, rate=rate))
+    return [one for check in checks for one in check.findings], [one for check in checks for one in check.unjudged]
 
 
 def _targets(names: Iterable[str]) -> Sequence[AnyTarget]:

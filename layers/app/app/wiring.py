@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eventfold.dynamodb.controls import DynamoDBControlStore
     from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
     from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+    from eventfold.operations.verify.keys import KeyListing
     from eventfold.read_models.feed import Feed
     from eventfold.read_models.generations import Generations
     from eventfold.read_models.parking import ParkedStore
@@ -76,6 +77,15 @@ def rebuild_store() -> DynamoDBRebuildStore:
     from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 
     return DynamoDBRebuildStore(dynamodb(), settings().read_models_table)
+
+
+@cache
+def key_listing() -> KeyListing:
+    """Return what lists all that read models have."""
+    from eventfold.dynamodb.keys import DynamoDBKeyListing
+
+    tallies = [target.name for target in targets() if target.shared]
+    return DynamoDBKeyListing(dynamodb(), settings().read_models_table, tallies)
 
 
 @cache

@@ -15,6 +15,7 @@ from eventfold.core.errors import VersionConflictError
 from eventfold.core.store import Item, already_appended
 from eventfold.dynamodb.items import StoredCommit, commit_to_item
 from eventfold.operations.scanning import Place, ScanPage
+from eventfold.operations.verify.keys import StoredKey
 from eventfold.read_models.generations import Control
 from eventfold.read_models.parking import Parked
 from eventfold.read_models.projections import Row, RowConflictError
@@ -103,6 +104,7 @@ class MemoryControlStore:
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._controls: dict[str, Control] = {}
         self._progress: dict[tuple[str, Phase, int], Progress] = {}
+        self._pages: dict[tuple[str, Phase, int, str], bytes] = {}
         self._holds: dict[str, tuple[str, float]] = {}
         self._clock = clock
         self._lock = Lock()
@@ -115,10 +117,12 @@ class MemoryControlStore:
         """See `ControlStore.write`."""
         with self._lock:
             there = self._controls.get(control.projection)
+            written = control.model_copy(update={"revision": control.revision + 1})
+            if there and there.model_copy(update={"parkings": written.parkings}) == written:
+                return written
             changed = (there.revision if there else 0) != control.revision
             if changed or (unparked and there and there.parkings != control.parkings):
                 raise RowConflictError(f"the control item of {control.projection} was changed in between")
-            written = control.model_copy(update={"revision": control.revision + 1})
             self._controls[control.projection] = written
             return written
 
@@ -132,14 +136,31 @@ class MemoryControlStore:
         """See `ProgressStore.progress`."""
         return {part: found for part in parts if (found := self._progress.get((stored, phase, part))) is not None}
 
-    def save_progress(self, stored: str, phase: Phase, progress: Progress) -> None:
+    def save_progress(self, stored: str, phase: Phase, progress: Progress) -> Progress:
         """See `ProgressStore.save_progress`."""
-        self._progress[stored, phase, progress.part] = progress
+        key = (stored, phase, progress.part)
+        with self._lock:
+            there = self._progress.get(key)
+            written = progress.model_copy(update={"revision": progress.revision + 1})
+            if (there.revision if there else 0) != progress.revision and not (there and there.run == progress.run):
+                raise RowConflictError(f"the progress of {stored} was changed in between")
+            self._progress[key] = written
+            return written
+
+    def save_page(self, stored: str, phase: Phase, part: int, name: str, content: bytes) -> None:
+        """See `ProgressStore.save_page`."""
+        self._pages[stored, phase, part, name] = content
+
+    def pages(self, stored: str, phase: Phase, part: int, names: Sequence[str]) -> Iterator[bytes]:
+        """See `ProgressStore.pages`."""
+        return (page for name in names if (page := self._pages.get((stored, phase, part, name))) is not None)
 
     def forget_progress(self, stored: str, parts: Sequence[int]) -> None:
         """See `ProgressStore.forget_progress`."""
         for key in [key for key in self._progress if key[0] == stored and key[2] in parts]:
             del self._progress[key]
+        for page in [page for page in self._pages if page[0] == stored and page[2] in parts]:
+            del self._pages[page]
 
     def hold(self, projection: str, owner: str, seconds: float) -> float:
         """See `ProgressStore.hold`."""
@@ -192,6 +213,11 @@ class MemoryRowStore:
         ]
         return [row for _, row in sorted(rows, key=lambda pair: pair[0])][:limit]
 
+    def stored(self) -> list[tuple[tuple[str, str], Row]]:
+        """Return every row, by stored name and stream."""
+        with self._lock:
+            return list(self._rows.items())
+
 
 class MemoryTallyStore:
     """Keeps the contract of `TallyStore` without durability."""
@@ -206,13 +232,12 @@ class MemoryTallyStore:
         """See `TallyStore.checkpoints`."""
         return {stream: found for stream in streams if (found := self._checkpoints.get((tally, stream))) is not None}
 
-    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
         """See `TallyStore.add`."""
         key = (tally, checkpoint.stream)
         with self._lock:
-            there = self._checkpoints.get(key)
-            if (there.version if there else 0) != replaces:
-                raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at version {replaces}")
+            if self._checkpoints.get(key) != replaces:
+                raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at {replaces}")
             self._checkpoints[key] = checkpoint
             for row, counters in counts.items():
                 for name, amount in counters.items():
@@ -221,8 +246,9 @@ class MemoryTallyStore:
     def totals(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
         """See `TallyStore.totals`."""
         totals: dict[str, dict[str, int]] = defaultdict(dict)
+        wanted = frozenset(rows)
         for (name, row, counter), amount in self._counts.items():
-            if name == tally and row in rows:
+            if name == tally and row in wanted:
                 totals[row][counter] = amount
         return dict(totals)
 
@@ -230,6 +256,37 @@ class MemoryTallyStore:
         """See `TallyStore.totals_active`."""
         active = self._controls.read([tally])[tally].active
         return self.totals(str(GenerationName(tally, active)), rows)
+
+    def stored(self) -> list[tuple[tuple[str, str], Checkpoint]]:
+        """Return every checkpoint, by stored name and stream."""
+        with self._lock:
+            return list(self._checkpoints.items())
+
+    def rows(self) -> set[tuple[str, str]]:
+        """Return every row that has counters, by stored name and row."""
+        with self._lock:
+            return {(tally, row) for tally, row, _ in self._counts}
+
+
+class MemoryKeyListing:
+    """Keeps the contract of `KeyListing`: the keys of two stores in memory, as if they were one table."""
+
+    def __init__(self, rows: MemoryRowStore, tallies: MemoryTallyStore) -> None:
+        self._rows = rows
+        self._tallies = tallies
+
+    def keys(
+        self, segment: int, segments: int, *, consistent: bool = False, rate: float | None = None
+    ) -> Iterator[list[StoredKey]]:
+        """See `KeyListing.keys`."""
+        del consistent, rate
+        rows = [StoredKey(stored, "row", stream, row.version) for (stored, stream), row in self._rows.stored()]
+        marks = [
+            StoredKey(stored, "checkpoint", stream, one.version, one.step)
+            for (stored, stream), one in self._tallies.stored()
+        ]
+        counters = [StoredKey(stored, "counter", row) for stored, row in self._tallies.rows()]
+        yield [key for key in (*rows, *marks, *counters) if zlib.crc32(key.of.encode()) % segments == segment]
 
 
 class MemoryParkedStore:

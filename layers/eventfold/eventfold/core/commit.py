@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from eventfold.core.errors import InvalidCommitError, InvalidStreamNameError, VersionOutOfLineError
+from eventfold.core.errors import BrokenStreamError, InvalidCommitError, InvalidStreamNameError, VersionOutOfLineError
 from eventfold.core.stored import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from eventfold.core.stored import StoredEvent
 
@@ -219,3 +219,16 @@ def first_gap(version: int, commits: Iterable[Commit]) -> int | None:
             return version + 1
         version = commit.last_version
     return None
+
+
+def contiguous(commits: Iterable[Commit], after: int = 0) -> Iterator[Commit]:
+    """Yield a stream's commits, which follow version `after`, as long as each follows the one before.
+
+    Raises:
+        BrokenStreamError: one is missing.
+    """
+    for commit in commits:
+        if commit.version != after + 1:
+            raise BrokenStreamError(commit.stream, after + 1, "is missing from the event table")
+        yield commit
+        after = commit.last_version

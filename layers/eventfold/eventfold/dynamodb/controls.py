@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutItemInputTypeDef
 
 
 def active_in(item: Mapping[str, Any] | None) -> int:
@@ -39,35 +40,43 @@ class DynamoDBControlStore:
         return {name: Control.first(name) for name in projections} | {one.projection: one for one in found}
 
     def write(self, control: Control, *, unparked: bool = False) -> Control:
-        """See `ControlStore.write`. One request."""
+        """See `ControlStore.write`. One request. An own write whose answer was lost is told by what it has left."""
         written = control.model_copy(update={"revision": control.revision + 1})
-        condition, values = "attribute_not_exists(#revision)", {}
+        stored = written.model_dump_json(exclude={"parkings"})
+        put: PutItemInputTypeDef = {
+            "TableName": self._table,
+            "Item": {
+                "key": {"S": control_key(control.projection)},
+                "control": {"S": stored},
+                "active": {"N": str(written.active)},
+                "revision": {"N": str(written.revision)},
+                "parkings": {"N": str(written.parkings)},
+            },
+            "ConditionExpression": " AND ".join(
+                (
+                    "#revision = :revision" if control.revision else "attribute_not_exists(#revision)",
+                    *(["#parkings = :parkings"] if unparked else []),
+                )
+            ),
+            "ExpressionAttributeNames": {"#revision": "revision", **({"#parkings": "parkings"} if unparked else {})},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        values: dict[str, AttributeValueTypeDef] = {}
         if control.revision:
-            condition, values = "#revision = :revision", {":revision": {"N": str(control.revision)}}
-        names = {"#revision": "revision"}
+            values[":revision"] = {"N": str(control.revision)}
         if unparked:
-            condition += " AND #parkings = :parkings"
-            names["#parkings"] = "parkings"
             values[":parkings"] = {"N": str(control.parkings)}
+        if values:
+            put["ExpressionAttributeValues"] = values
         try:
             with passing_errors_named():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item={
-                        "key": {"S": control_key(control.projection)},
-                        "control": {"S": written.model_dump_json(exclude={"parkings"})},
-                        "active": {"N": str(written.active)},
-                        "revision": {"N": str(written.revision)},
-                        "parkings": {"N": str(written.parkings)},
-                    },
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=names,
-                    **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
-                )
+                self._client.put_item(**put)
         except ClientError as error:
-            if code_of(error) == "ConditionalCheckFailedException":
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            response: Mapping[str, Any] = error.response
+            if response.get("Item", {}).get("control", {}).get("S") != stored:
                 raise RowConflictError(f"the control item of {control.projection} was changed in between") from error
-            raise
         return written
 
     def count_parking(self, projection: str) -> None:

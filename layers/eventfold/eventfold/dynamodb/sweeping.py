@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.client import passing_errors_named
+from eventfold.operations.rebuild.progress import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,19 +28,20 @@ class DynamoDBSweeper:
         self._table = table
 
     def sweep(self, stored: str, *, rate: float | None = None) -> Iterator[int]:
-        """Delete all rows, checkpoints and counters of this stored name; yield how many after each page.
+        """Delete all rows, checkpoints and counters of this stored name, and what its rebuild kept; yield how many.
 
         `rate` is in read and write units a second; a deleted row is taken for one, and its index entry for another.
 
         Raises:
             StoreUnavailableError: at every attempt. What is deleted is deleted.
         """
+        begin = ("#", "@", *(f"!{phase}-" for phase in PHASES))  # Not all behind the `!`: control and hold lie there.
         scan: ScanInputTypeDef = {
             "TableName": self._table,
-            "FilterExpression": "begins_with(#key, :row) OR begins_with(#key, :checkpoint)",
+            "FilterExpression": " OR ".join(f"begins_with(#key, :k{n})" for n in range(len(begin))),
             "ProjectionExpression": "#key",
             "ExpressionAttributeNames": {"#key": "key"},
-            "ExpressionAttributeValues": {":row": {"S": f"{stored}#"}, ":checkpoint": {"S": f"{stored}@"}},
+            "ExpressionAttributeValues": {f":k{n}": {"S": f"{stored}{mark}"} for n, mark in enumerate(begin)},
             "ReturnConsumedCapacity": "TOTAL",
         }
         while True:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutTypeDef, TransactWriteItemTypeDef
 
     from eventfold.read_models.tallies import Counts
 
@@ -51,14 +51,13 @@ class DynamoDBTallyStore:
     def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
         """See `TallyStore.checkpoints`. One request for each 100."""
         items = get_items(self._client, self._table, [f"{tally}@{stream}" for stream in streams])
-        found = (Checkpoint(item["key"]["S"].partition("@")[2], int(item["version"]["N"])) for item in items)
-        return {checkpoint.stream: checkpoint for checkpoint in found}
+        return {found.stream: found for found in map(_checkpoint, items)}
 
-    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
+    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
         """See `TallyStore.add`. One transaction, again where other transactions were in its way."""
         shard = zlib.crc32(checkpoint.stream.encode()) % self._shards
         items = [
-            self._move(f"{tally}@{checkpoint.stream}", checkpoint.version, replaces),
+            self._move(f"{tally}@{checkpoint.stream}", checkpoint, replaces),
             *(self._increment(f"{tally}#{row}#{shard}", counters) for row, counters in counts.items() if counters),
         ]
         for attempt in range(_ATTEMPTS):
@@ -68,7 +67,7 @@ class DynamoDBTallyStore:
             except ClientError as error:
                 reasons = cancel_reasons(error)
                 if "ConditionalCheckFailed" in reasons:
-                    raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at version {replaces}") from error
+                    raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at {replaces}") from error
                 if not _PASSING_REASONS.intersection(reasons):
                     raise
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
@@ -92,16 +91,19 @@ class DynamoDBTallyStore:
     def _shard_keys(self, tally: str, rows: Sequence[str]) -> list[str]:
         return [f"{tally}#{row}#{shard}" for row in rows for shard in range(self._shards)]
 
-    def _move(self, key: str, version: int, replaces: int) -> TransactWriteItemTypeDef:
+    def _move(self, key: str, checkpoint: Checkpoint, replaces: Checkpoint | None) -> TransactWriteItemTypeDef:
+        step: dict[str, AttributeValueTypeDef] = {"step": {"N": str(checkpoint.step)}} if checkpoint.step else {}
         put: PutTypeDef = {
             "TableName": self._table,
-            "Item": {"key": {"S": key}, "version": {"N": str(version)}},
-            "ConditionExpression": "attribute_not_exists(#version)",
-            "ExpressionAttributeNames": {"#version": "version"},
+            "Item": {"key": {"S": key}, "version": {"N": str(checkpoint.version)}, **step},
+            "ConditionExpression": "attribute_not_exists(#version) AND attribute_not_exists(#step)",
+            "ExpressionAttributeNames": {"#version": "version", "#step": "step"},
         }
         if replaces:
-            put["ConditionExpression"] = "#version = :replaces"
-            put["ExpressionAttributeValues"] = {":replaces": {"N": str(replaces)}}
+            is_step = "#step = :step" if replaces.step else "attribute_not_exists(#step)"
+            put["ConditionExpression"] = f"#version = :version AND {is_step}"
+            at_step: dict[str, AttributeValueTypeDef] = {":step": {"N": str(replaces.step)}} if replaces.step else {}
+            put["ExpressionAttributeValues"] = {":version": {"N": str(replaces.version)}, **at_step}
         return {"Put": put}
 
     def _increment(self, key: str, counters: Mapping[str, int]) -> TransactWriteItemTypeDef:
@@ -115,6 +117,11 @@ class DynamoDBTallyStore:
                 "ExpressionAttributeValues": {f":n{i}": {"N": str(counters[name])} for i, name in enumerate(names)},
             }
         }
+
+
+def _checkpoint(item: Mapping[str, Any]) -> Checkpoint:
+    step = int(item["step"]["N"]) if "step" in item else 0
+    return Checkpoint(item["key"]["S"].partition("@")[2], int(item["version"]["N"]), step)
 
 
 def _sums(tally: str, items: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

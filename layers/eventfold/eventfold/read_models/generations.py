@@ -122,13 +122,16 @@ class Control(BaseModel, frozen=True):
         raise RebuildRefusedError(f"{self.projection} has no generation {number}; it has: {there}.")
 
     def begun(self, source: str, parts: int, now: datetime) -> Control:
-        """Add a generation, to be filled.
+        """Add a generation, to be filled; or fill the one that is being built from this source, whatever it was before.
 
         Raises:
-            RebuildRefusedError: one is already built, or waits to be promoted.
+            RebuildRefusedError: one waits to be promoted.
         """
+        if one := self.building:
+            other = one.model_copy(update={"source": source, "parts": parts, "status": "filling"})
+            return self if one.source == source else self._with(other)
         for one in self.generations:
-            if one.status in {"filling", "verifying", "ready"}:
+            if one.status == "ready":
                 raise RebuildRefusedError(
                     f"{self.projection} already has generation {one.number}, which is {one.status}. "
                     f"Promote it, or drop it: eventfold projection drop {self.projection} {one.number}"
@@ -139,9 +142,11 @@ class Control(BaseModel, frozen=True):
 
     def moved(self, number: int, status: Status, now: datetime) -> Control:
         """Give a generation another status."""
-        changed = self.generation(number).model_copy(update={"status": status, "since": now})
-        kept = tuple(changed if one.number == number else one for one in self.generations)
-        return self.model_copy(update={"generations": kept})
+        return self._with(self.generation(number).model_copy(update={"status": status, "since": now}))
+
+    def followed(self, number: int, status: Status, after: Status, now: datetime) -> Control:
+        """Give a generation the status that follows one; leave it alone if it has another."""
+        return self.moved(number, after, now) if self.generation(number).status == status else self
 
     def promoted(self, number: int, now: datetime) -> Control:
         """Make a generation the active one, and keep the other to go back to.
@@ -179,6 +184,10 @@ class Control(BaseModel, frozen=True):
             )
         return self if self.generation(number).status == "dropping" else self.moved(number, "dropping", now)
 
+    def _with(self, changed: Generation) -> Control:
+        kept = tuple(changed if one.number == changed.number else one for one in self.generations)
+        return self.model_copy(update={"generations": kept})
+
     def without(self, number: int) -> Control:
         """Forget a generation."""
         kept = tuple(one for one in self.generations if one.number != number)
@@ -193,12 +202,13 @@ class ControlStore(Protocol):
         ...
 
     def write(self, control: Control, *, unparked: bool = False) -> Control:
-        """Replace the control item whose revision this one has, and return it with the next.
+        """Replace the control item whose revision this one has, and return it with the next; again changes nothing.
 
         With `unparked` it is replaced only if nothing was parked since it was read: its `parkings` too are the same.
 
         Raises:
             RowConflictError: somebody else has changed it, or something was parked.
+            StoreUnavailableError: it may have been written or not.
         """
         ...
 

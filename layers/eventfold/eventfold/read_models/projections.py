@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel
 
-from eventfold.core.commit import category_of, first_gap
-from eventfold.core.errors import BrokenStreamError, EventfoldError
+from eventfold.core.commit import category_of, contiguous
+from eventfold.core.errors import EventfoldError
 from eventfold.core.events import Event
 from eventfold.read_models.target import GenerationName, check_read_model_name
 
@@ -101,14 +101,14 @@ class Projection[R: BaseModel, E: Event]:
             BrokenStreamError: the event table lacks a commit.
         """
         version = row.version if row else 0
-        commits = list(store.oldest_first(stream, after=version))
-        if (gap := first_gap(version, commits)) is not None:
-            raise BrokenStreamError(stream, gap, "is missing from the event table")
+        commits = contiguous(store.oldest_first(stream, after=version), version)
         return self.advance(row, (one for commit in commits for one in self.codec.recorded(commit)))
 
 
 class RowTarget[R: BaseModel, E: Event]:
     """Keeps a generation of a projection's rows up to date: one conditional write for each stream in a batch."""
+
+    shared = False
 
     def __init__(self, projection: Projection[R, E], rows: RowStore, number: int = 1) -> None:
         self.generation = GenerationName(projection.name, number)
@@ -143,12 +143,7 @@ class RowTarget[R: BaseModel, E: Event]:
         del folded
         return {}
 
-    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
-        """See `Target.shrinking`."""
-        del events
-        return set()
-
-    def totals(self, counted: Counts) -> Counts:
+    def totals(self, rows: Sequence[str]) -> Counts:
         """See `Target.totals`."""
-        del counted
+        del rows
         return {}

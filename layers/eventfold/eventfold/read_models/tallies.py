@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import batched, groupby
 from typing import TYPE_CHECKING, Protocol
 
 from eventfold.core.commit import category_of
@@ -26,16 +26,27 @@ MAX_ROWS = 99
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 """
 
+MAX_COUNTERS = 100
+"""Counters of one row in one transaction: an expression takes 4 KB.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+"""
+
 type Counts = Mapping[str, Mapping[str, int]]
 """Counters by name, in rows by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a tally has seen a stream."""
+    """How far a tally has seen a stream.
+
+    `step` is how many of the next commit's increments are in besides: a commit that adds to more rows than one
+    transaction takes goes in several, and goes on from there after a crash.
+    """
 
     stream: str
     version: int
+    step: int = 0
 
 
 class TallyStore(Protocol):
@@ -45,11 +56,13 @@ class TallyStore(Protocol):
         """Return the checkpoints that exist, read consistently."""
         ...
 
-    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: int) -> None:
-        """Add to counters and move the stream's checkpoint from version `replaces`: both or neither.
+    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
+        """Add to counters and move the stream's checkpoint from `replaces`: both or neither.
+
+        At most `MAX_ROWS` rows, with at most `MAX_COUNTERS` counters each.
 
         Raises:
-            RowConflictError: the checkpoint is not at `replaces`.
+            RowConflictError: the checkpoint is not `replaces`.
             StoreUnavailableError: the rows were too busy at every attempt; nothing was added.
         """
         ...
@@ -106,8 +119,10 @@ class Tallied:
 class TallyTarget[E: Event]:
     """Keeps a generation of a tally up to date: one transaction for each stream in a batch.
 
-    Events that touch more rows than one transaction takes go in several, in order.
+    What touches more rows than one transaction takes goes in several, in order: a reader may see a part of it.
     """
+
+    shared = True
 
     def __init__(self, tally: Tally[E], store: TallyStore, number: int = 1) -> None:
         self.generation = GenerationName(tally.name, number)
@@ -126,29 +141,30 @@ class TallyTarget[E: Event]:
         return self._store.checkpoints(self.name, streams)
 
     def fold(self, before: Checkpoint | Tallied | None, events: Iterable[Recorded[E]]) -> Tallied | None:
-        """See `Target.fold`. A step ends between commits: a checkpoint stands at a commit's end."""
-        del before
+        """See `Target.fold`. Whole commits share a transaction as far as it takes them; a larger one is parted."""
         steps: list[tuple[Checkpoint, Counts]] = []
         total: dict[str, dict[str, int]] = {}
-        checkpoint: Checkpoint | None = None
+        end: Checkpoint | None = None
+        version, step = before.version if before else 0, before.step if isinstance(before, Checkpoint) else 0
         for _, commit in groupby(events, key=lambda event: event.commit_id):
             some = list(commit)
-            added = self._tally.counts(some)
-            if checkpoint and len(total.keys() | added.keys()) > MAX_ROWS:
-                steps.append((checkpoint, total))
+            *parts, last = _parted(self._tally.counts(some), step)
+            if end and (parts or not _fit(total, last)):
+                steps.append((end, total))
                 total = {}
-            add_counts(total, added)
-            checkpoint = Checkpoint(some[-1].stream, some[-1].version)
-        if checkpoint:
-            steps.append((checkpoint, total))
-        return Tallied(tuple(steps)) if steps else None
+            for part in parts:
+                step += len(part)
+                steps.append((Checkpoint(some[0].stream, version, step), part))
+            add_counts(total, last)
+            end = Checkpoint(some[-1].stream, some[-1].version)
+            version, step = end.version, 0
+        return Tallied((*steps, (end, total))) if end else None
 
     def save(self, before: Checkpoint | None, folded: Tallied) -> None:
         """See `Target.save`."""
-        replaces = before.version if before else 0
         for checkpoint, counts in folded.steps:
-            self._store.add(self.name, counts, checkpoint, replaces=replaces)
-            replaces = checkpoint.version
+            self._store.add(self.name, counts, checkpoint, replaces=before)
+            before = checkpoint
 
     def differs(self, mark: Checkpoint, folded: Tallied) -> bool:
         """See `Target.differs`. What a stream has added is not kept apart: the totals are compared instead."""
@@ -161,14 +177,34 @@ class TallyTarget[E: Event]:
             add_counts(total, counts)
         return total
 
-    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
-        """See `Target.shrinking`."""
-        added = (one for event in events if not event.retired for one in self._tally.count(event))
-        return {(row, counter) for row, counter, amount in added if amount < 0}
-
-    def totals(self, counted: Counts) -> Counts:
+    def totals(self, rows: Sequence[str]) -> Counts:
         """See `Target.totals`."""
-        return self._store.totals(self.name, list(counted))
+        return self._store.totals(self.name, rows)
+
+
+def _parted(counts: Counts, skip: int) -> list[dict[str, dict[str, int]]]:
+    """Part increments among transactions, one at least, behind the first `skip`.
+
+    Their order is always the same, so that a later run goes on where one has ended.
+    """
+    increments = [
+        (row, dict(some))
+        for row, counters in sorted(counts.items())
+        for some in batched(sorted(counters.items()), MAX_COUNTERS, strict=False)
+    ]
+    parts: list[dict[str, dict[str, int]]] = [{}]
+    for row, some in increments[skip:]:
+        if row in parts[-1] or len(parts[-1]) == MAX_ROWS:
+            parts.append({})
+        parts[-1][row] = some
+    return parts
+
+
+def _fit(one: Counts, other: Counts) -> bool:
+    """Whether one transaction takes both."""
+    rows = one.keys() | other.keys()
+    shared = one.keys() & other.keys()
+    return len(rows) <= MAX_ROWS and all(len({*one[row], *other[row]}) <= MAX_COUNTERS for row in shared)
 
 
 def add_counts(total: dict[str, dict[str, int]], counts: Counts) -> None:

@@ -73,6 +73,8 @@ class Target[M: Mark, F: Mark, E: Event](Protocol):
 
     generation: GenerationName
     codec: Codec[E]
+    shared: bool
+    """Whether streams add to counters that they share."""
 
     @property
     def name(self) -> str:
@@ -109,15 +111,11 @@ class Target[M: Mark, F: Mark, E: Event](Protocol):
         ...
 
     def counts(self, folded: F) -> Counts:
-        """Return what the events folded last add to shared counters; empty for rows."""
+        """Return what the events folded last add to shared counters."""
         ...
 
-    def shrinking(self, events: Iterable[Recorded[E]]) -> set[tuple[str, str]]:
-        """Return the shared counters, as row and counter, that any of these events makes smaller."""
-        ...
-
-    def totals(self, counted: Counts) -> Counts:
-        """Return the shared counters as stored, of the rows that were counted."""
+    def totals(self, rows: Sequence[str]) -> Counts:
+        """Return the shared counters in these rows as stored, read consistently."""
         ...
 
 

@@ -96,6 +96,7 @@ class FaultInjector:
         self._sleep = sleep
         self._rates: list[_Rate] = []
         self._named: dict[tuple[str, int], Fault] = {}
+        self._texts: list[tuple[Fault, str]] = []
         self._lock = threading.Lock()
         self._now = threading.local()
         self._hooks: list[tuple[str, Callable[..., Any]]] = [
@@ -118,8 +119,14 @@ class FaultInjector:
         self._named[operation, so_far + number] = fault
         return self
 
+    def on(self, fault: Fault, text: str, times: int = 1) -> Self:
+        """Let the next `times` requests that have this text in their body meet the fault."""
+        self._texts += [(fault, text)] * times
+        return self
+
     def calm(self) -> None:
         """Let nothing happen any more."""
+        self._texts.clear()
         self._rates.clear()
         self._named.clear()
 
@@ -138,7 +145,7 @@ class FaultInjector:
             self.counts[Fault.OUT_OF_REACH] += 1
             raise ConnectTimeoutError(endpoint_url=request.url)
         with self._lock:
-            fault, other = self._draw(operation)
+            fault, other = self._draw(operation, request.body)
         self._now.after = None
         match fault:
             case Fault.DELAY:
@@ -161,11 +168,15 @@ class FaultInjector:
                 return _answered(request, 400, {"__type": _WIRE + code, "message": "injected"})
         return None
 
-    def _draw(self, operation: str) -> tuple[Fault | None, bool]:
+    def _draw(self, operation: str, body: Any) -> tuple[Fault | None, bool]:
         """Return the fault of the request that is sent now, and which of the fault's two forms it takes."""
         self.requests[operation] += 1
         fault = self._named.pop((operation, self.requests[operation]), None)
         fault = self._named.pop((ANY, self.requests.total()), fault)
+        met = next((one for one in self._texts if one[1].encode() in body), None) if self._texts else None
+        if met and fault is None:
+            self._texts.remove(met)
+            fault = met[0]
         for rate in self._rates:
             if rate.operations and operation not in rate.operations:
                 continue

@@ -8,25 +8,28 @@ rebuild has no side effects to repeat.
 from __future__ import annotations
 
 import time
+import uuid
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.reading import Source, SteadyPages, StoppedError, StreamReading
+from eventfold.operations.rebuild.pages import to_pages
 from eventfold.operations.rebuild.progress import SHOWN_FINDINGS, Phase, Progress, ProgressStore
 from eventfold.operations.scanning import by_stream
+from eventfold.operations.verify.counters import Recount
+from eventfold.read_models.generations import ControlStore
 from eventfold.read_models.projections import RowConflictError
 from eventfold.read_models.projector import reason_of
-from eventfold.read_models.tallies import add_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventfold.operations.scanning import Place
+    from eventfold.read_models.generations import Status
     from eventfold.read_models.projector import ProjectionRunner
-    from eventfold.read_models.tallies import Counts
     from eventfold.read_models.target import AnyTarget, Mark
 
 CHECKPOINT_SECONDS = 2.0
@@ -34,41 +37,68 @@ HOLD_SECONDS = 30.0
 """How long a rebuild that has fallen silent keeps others out."""
 
 _ATTEMPTS = 8
+_STATUS: dict[Phase, Status] = {"fill": "filling", "verify": "verifying"}
+
+
+class RebuildStore(ControlStore, ProgressStore, Protocol):
+    """Where generations and a rebuild's progress are kept."""
 
 
 @dataclass(frozen=True)
 class Job:
     """One phase of a generation's rebuild, as all its workers share it. `rate` is in read units a second, a worker."""
 
-    projection: str
     target: AnyTarget
     phase: Phase
     source: Source
-    progress: ProgressStore
+    store: RebuildStore
     owner: str
     rate: float | None = None
     hold_seconds: float = HOLD_SECONDS
     stop: Callable[[], bool] = lambda: False
 
     def part(self, number: int) -> PartWork:
-        """Return the work on one part, as far as it has come."""
-        saved = self.progress.progress(self.target.name, self.phase, [number]).get(number)
+        """Return the work on one part, as far as it has come.
+
+        Raises:
+            RebuildRefusedError: the generation is in another phase.
+        """
+        self.hold()
+        saved = self.store.progress(self.target.name, self.phase, [number]).get(number)
         return PartWork(self, saved or Progress(part=number))
+
+    def hold(self) -> None:
+        """Hold the rebuild on, if it still is what this worker was told.
+
+        Raises:
+            RebuildRefusedError: another has taken over, or the generation is in another phase, or is dropped.
+        """
+        name, number = self.target.generation
+        if self.store.hold(name, self.owner, self.hold_seconds):
+            raise RebuildRefusedError(f"Another rebuild of {name} has taken over.")
+        status = self.store.read([name])[name].generation(number).status
+        if status != _STATUS[self.phase]:
+            raise RebuildRefusedError(f"{name}: generation {number} is {status}; there is nothing to {self.phase}.")
 
 
 @dataclass
 class PartWork:
-    """One part's reading: pages at their rate, and progress kept every few seconds."""
+    """One part's reading: pages at their rate, and progress kept every few seconds.
+
+    `recount` is what has been counted since it was kept last.
+    """
 
     job: Job
     now: Progress
+    recount: Recount = field(default_factory=Recount)
     _saved: float = field(default_factory=time.monotonic)
+    _run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _batch: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
         place = self.now.place
         self._from = place.stream if place else None
         self._before = self.now
-        self.counts = {row: dict(counters) for row, counters in self.now.counts.items()}
         self._pages = SteadyPages(self.job.source, self.now.part, place, rate=self.job.rate, beat=self._beat)
 
     def streams(self) -> Iterator[StreamReading[Any]]:
@@ -88,16 +118,28 @@ class PartWork:
     def save(self) -> None:
         """Keep the progress, and hold the rebuild on.
 
+        The pages come first, under names that are used once: they count once the progress names them.
+
         Raises:
             RebuildRefusedError: another rebuild has taken over.
         """
-        job = self.job
-        if job.progress.hold(job.projection, job.owner, job.hold_seconds):
-            raise RebuildRefusedError(f"Another rebuild of {job.projection} has taken over.")
-        counts = {row: dict(counters) for row, counters in self.counts.items()}
+        job, stored, part = self.job, self.job.target.name, self.now.part
+        job.hold()
+        pages = dict(self.now.pages)
         read = {"units": self._before.units + self._pages.units, "items": self._before.items + self._pages.items}
-        self.now = self.now.model_copy(update={**read, "counts": counts})
-        job.progress.save_progress(job.target.name, job.phase, self.now)
+        try:
+            for page in to_pages(self.recount):
+                number = pages.get(self._batch, 0)
+                job.store.save_page(stored, job.phase, part, f"{self._batch}-{number}", page)
+                pages[self._batch] = number + 1
+            now = self.now.model_copy(update={"pages": pages, "run": self._run, **read})
+            self.now = job.store.save_progress(stored, job.phase, now)
+        except StoreUnavailableError:
+            self._batch = uuid.uuid4().hex  # The progress may be there, and name these pages: they stay as they are.
+            raise
+        except RowConflictError as error:
+            raise RebuildRefusedError(f"Another rebuild of {stored} has taken over.") from error
+        self.recount = Recount()
         self._saved = time.monotonic()
 
     def end(self) -> Progress:
@@ -144,7 +186,7 @@ class Filler:
                     folded = _folded(job.target, reading)
                     place = reading.skip()
                     future = pool.submit(self._save, job.target, reading.stream, folded)
-                    line.append(_InLine(future, place, reading, job.target.counts(folded) if folded else {}))
+                    line.append(_InLine(future, place, reading))
                     _settle(work, line, leave=2 * self._writers)
                 _settle(work, line)
             except StoppedError:
@@ -173,7 +215,6 @@ class _InLine:
     future: Future[Filled]
     place: Place | None
     reading: StreamReading[Any]
-    counts: Counts
 
 
 def _settle(work: PartWork, line: deque[_InLine], leave: int = 0) -> None:
@@ -190,7 +231,6 @@ def _settle(work: PartWork, line: deque[_InLine], leave: int = 0) -> None:
         }
         now = now.model_copy(update=changed)
         work.now = now.found(f"{first.reading.stream}: {filled.reason}") if filled.reason else now
-        add_counts(work.counts, first.counts)
         line.popleft()
 
 
@@ -232,9 +272,6 @@ def patiently(write: Callable[[], None]) -> None:
 
 def summed(parts: Sequence[Progress]) -> Progress:
     """Return the progress of all parts as one; its `part` is how many are done."""
-    total: dict[str, dict[str, int]] = {}
-    for one in parts:
-        add_counts(total, one.counts)
     return Progress(
         part=sum(one.done for one in parts),
         items=sum(one.items for one in parts),
@@ -244,6 +281,5 @@ def summed(parts: Sequence[Progress]) -> Progress:
         redriven=sum(one.redriven for one in parts),
         wrong=sum(one.wrong for one in parts),
         findings=tuple(finding for one in parts for finding in one.findings)[:SHOWN_FINDINGS],
-        counts=total,
         done=all(one.done for one in parts),
     )

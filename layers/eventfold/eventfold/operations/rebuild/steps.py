@@ -3,7 +3,7 @@
     begin      a generation more, which the live feed fills from now on
     (wait)     until every process that feeds has read the control item
     fill       what was committed before, by parts (`filling.py`)
-    verify     every row against its events, by parts (`proving.py`)
+    verify     every row against its events, by parts (`verification.py`)
     promote    one conditional write: queries read the new generation, and the other is kept to go back to
 
 Each step can be made again after a crash, and none but the last two changes what queries show.
@@ -11,27 +11,27 @@ Each step can be made again after a crash, and none but the last two changes wha
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from eventfold.core.errors import RebuildRefusedError
+from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.rebuild.filling import HOLD_SECONDS, Job, summed
-from eventfold.operations.rebuild.progress import Phase, Progress, ProgressStore
-from eventfold.operations.rebuild.verification import disagreements
-from eventfold.read_models.generations import (
-    CONTROL_SECONDS,
-    SETTLE_SECONDS,
-    Control,
-    ControlStore,
-    Generation,
-)
+from eventfold.operations.rebuild.pages import from_page
+from eventfold.operations.verify.counters import CounterCheck, Recount, check_counters
+from eventfold.read_models.generations import CONTROL_SECONDS, SETTLE_SECONDS, Control, Generation
 from eventfold.read_models.parking import all_generations
 from eventfold.read_models.projections import RowConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from eventfold.core.store import EventStore
+    from eventfold.operations.reading import Source
+    from eventfold.operations.rebuild.filling import RebuildStore
+    from eventfold.operations.rebuild.progress import Phase, Progress
+    from eventfold.operations.verify.keys import KeyListing, StoredKey
     from eventfold.read_models.parking import Parked, ParkedStore
     from eventfold.read_models.projector import ProjectionRunner
     from eventfold.read_models.target import AnyTarget
@@ -39,12 +39,7 @@ if TYPE_CHECKING:
 SCAN_SECONDS = CONTROL_SECONDS + 2
 """How long after the beginning a scan begins: every process feeds the generation, and a scan sees what was before."""
 
-_BEFORE = -1
-"""The part under which the counters from before the verification are kept."""
-
-
-class RebuildStore(ControlStore, ProgressStore, Protocol):
-    """Where generations and a rebuild's progress are kept."""
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -60,10 +55,15 @@ class Timing:
 
 @dataclass(frozen=True)
 class Rebuild:
-    """The rebuild of one read model. `target` is its first generation's, `owner` names who runs it."""
+    """The rebuild of one read model. `target` is its first generation's, `owner` names who runs it.
+
+    `events` is the event store, and `keys` lists what the read models have.
+    """
 
     target: AnyTarget
     runner: ProjectionRunner
+    events: EventStore
+    keys: KeyListing
     parked_store: ParkedStore
     store: RebuildStore
     owner: str
@@ -97,20 +97,20 @@ class Rebuild:
             RebuildRefusedError: another rebuild runs, or a generation waits to be promoted, or the source is too old.
         """
         self.hold()
-        control = self.control()
-        if control.building is None:
-            control = self._write(control.begun(source, parts, self.clock()))
-        elif control.building.source != source:
-            self.store.forget_progress(self._stored(control), range(_BEFORE, control.building.parts))
-            changed = control.building.model_copy(update={"source": source, "parts": parts, "status": "filling"})
-            others = tuple(one for one in control.generations if one.number != changed.number)
-            control = self._write(control.model_copy(update={"generations": (*others, changed)}))
-        generation = control.building
-        if generation is None:
-            raise AssertionError("a generation was begun")
+        try:
+            return self._begun(source, parts, as_of)
+        except RebuildRefusedError:
+            self.release()
+            raise
+
+    def _begun(self, source: str, parts: int, as_of: datetime | None) -> Generation:
+        building = self.control().building
+        if building is not None and building.source != source:
+            self.store.forget_progress(self.at(building.number).name, range(building.parts))
+        control = self._change(lambda control: control.begun(source, parts, self.clock()))
+        generation = control.generation(control.newest)
         fed = generation.begun + timedelta(seconds=self.timing.scan)
         if as_of is not None and as_of < fed:
-            self.store.release(self.name, self.owner)
             raise RebuildRefusedError(
                 f"{source} shows the events of {as_of:%Y-%m-%d %H:%M:%S} UTC; generation {generation.number} of "
                 f"{self.name} is fed since {fed:%Y-%m-%d %H:%M:%S}. What was committed in between would be lost to it. "
@@ -131,8 +131,9 @@ class Rebuild:
             )
 
     def release(self) -> None:
-        """Let others go on with what this one leaves."""
-        self.store.release(self.name, self.owner)
+        """Let others go on with what this one leaves. A hold that can't be given back runs out by itself."""
+        with suppress(StoreUnavailableError):
+            self.store.release(self.name, self.owner)
 
     def pause(self, generation: Generation) -> float:
         """Return how many seconds the phase that the generation is in must still wait to begin.
@@ -147,46 +148,47 @@ class Rebuild:
         return list(self.store.progress(stored, phase, range(generation.parts)).values())
 
     def filled(self, number: int) -> Generation:
-        """Close the filling: redrive what was parked, and note the shared counters. Changes nothing if it is closed.
+        """Close the filling: redrive what was parked. Changes nothing if it is closed.
 
         Raises:
             RebuildRefusedError: not all parts are filled.
         """
-        control = self.control()
-        generation = control.generation(number)
+        generation = self.control().generation(number)
         if generation.status != "filling":
             return generation
-        filled = self._whole(generation, "fill")
+        self.hold()
+        self._all_done(generation, "fill")
         self.runner.redrive(self.at(number), [one.stream for one in self.parked(number)])
-        control = self._write(control.moved(number, "verifying", self.clock()))
-        counts = {row: dict(counters) for row, counters in self.at(number).totals(filled.counts).items()}
-        stored = self.at(number).name
-        self.store.save_progress(stored, "verify", Progress(part=_BEFORE, counts=counts))
+        control = self._change(lambda control: control.followed(number, "filling", "verifying", self.clock()))
         return control.generation(number)
 
-    def verified(self, number: int) -> Progress:
-        """Close the verification: the generation is ready to be promoted.
+    def verified(self, number: int, *, rate: float | None = None) -> Progress:
+        """Close the verification: the generation is ready to be promoted. Changes nothing if it is closed.
+
+        Shared counters are judged first. `rate` is in read units a second.
 
         Raises:
             RebuildRefusedError: not all parts are verified, or a row or counter is not what the events make.
         """
-        control = self.control()
-        generation = control.generation(number)
-        proven = self._whole(generation, "verify")
-        stored = self.at(number).name
-        before = self.store.progress(stored, "verify", [_BEFORE]).get(_BEFORE, Progress(part=_BEFORE)).counts
-        wrong = disagreements(before, proven.counts, self.at(number).totals(proven.counts))
-        findings = [*proven.findings, *wrong]
-        if proven.wrong or wrong:
-            self.store.forget_progress(stored, range(generation.parts))  # The next run verifies again.
+        generation = self.control().generation(number)
+        if generation.status in {"ready", "active", "retired"}:
+            return summed(self.progress(generation, "verify"))
+        self.hold()
+        proven = self._all_done(generation, "verify")
+        check = CounterCheck(self.at(number), self.events, self._recount(generation))
+        if not proven.wrong:
+            check_counters([check], lambda: self._all_keys(rate))
+        if wrong := [*proven.findings, *map(str, check.findings)]:
+            with suppress(StoreUnavailableError):  # What is wrong is to be told all the same.
+                self.store.forget_progress(self.at(number).name, range(generation.parts))
             raise RebuildRefusedError(
-                f"{self.name}: generation {number} is not what the events make, at {proven.wrong + len(wrong)} places: "
-                f"{'; '.join(findings[:5])}. It is not promoted. Run the rebuild again once the cause is gone, "
+                f"{self.name}: generation {number} is not what the events make, at "
+                f"{proven.wrong + len(check.findings)} places: {'; '.join(wrong[:5])}. It is not promoted. "
+                "Run the rebuild again once the cause is gone, "
                 f"or drop it: eventfold projection drop {self.name} {number}"
             )
-        if generation.status == "verifying":
-            self._write(control.moved(number, "ready", self.clock()))
-        return proven
+        self._change(lambda control: control.followed(number, "verifying", "ready", self.clock()))
+        return proven.model_copy(update={"unjudged": tuple(check.unjudged)})
 
     def parked(self, number: int) -> list[Parked]:
         """Return the streams that wait in a generation."""
@@ -198,25 +200,44 @@ class Rebuild:
         switched = self.control().switched
         return self._left(switched, self.timing.settle) if switched else 0
 
+    def promote(self, number: int) -> float:
+        """Show a generation for the first time. Return 0 if it was, by now, or in how many seconds to ask again.
+
+        Asked again it changes nothing, not even where somebody has gone back from it since.
+
+        Raises:
+            RebuildRefusedError: as `switch` does, but for the last switch.
+        """
+        if self.control().generation(number).status in {"active", "retired"}:
+            return 0
+        if (left := self.settles_in()) <= 0:
+            self.switch(number)
+        return left
+
     def switch(self, number: int, *, at_once: bool = False) -> Control:
-        """Show a generation that is ready or retired: one conditional write.
+        """Show a generation that is ready or retired: one conditional write. Nothing changes if it is shown.
 
         `at_once` does not wait for the last switch to settle: a reader may then see a row go back by some events.
 
         Raises:
             RebuildRefusedError: it is not ready, some of its streams are parked, or the last switch has not settled.
         """
-        control = self.control()
-        switched = control.promoted(number, self.clock())
-        if waiting := self.parked(number):
-            stored = self.at(number).name
-            raise RebuildRefusedError(
-                f"{self.name}: {len(waiting)} streams of generation {number} are parked, the first "
-                f"{waiting[0].stream}: {waiting[0].reason}. See `eventfold parked list --projection {stored}`."
-            )
-        if not at_once and (left := self.settles_in()) > 0:
+        if not at_once and self.control().active != number and (left := self.settles_in()) > 0:
             raise RebuildRefusedError(f"{self.name} was switched a moment ago. Try again in {left:.0f} s.")
-        return self._write(switched, unparked=True)
+
+        def shown(control: Control) -> Control:
+            if control.active == number:
+                return control
+            promoted = control.promoted(number, self.clock())
+            if waiting := self.parked(number):  # Read after the control item: what is parked later, changes that.
+                stored = self.at(number).name
+                raise RebuildRefusedError(
+                    f"{self.name}: {len(waiting)} streams of generation {number} are parked, the first "
+                    f"{waiting[0].stream}: {waiting[0].reason}. See `eventfold parked list --projection {stored}`."
+                )
+            return promoted
+
+        return self._change(shown, unparked=True)
 
     def stop_feeding(self, number: int) -> float:
         """Begin to drop a generation; return in how many seconds nobody feeds or reads it any more.
@@ -224,17 +245,24 @@ class Rebuild:
         Raises:
             RebuildRefusedError: it is the active one, or is being built.
         """
-        if self.control().building is not None:
+        building = self.control().building
+        if building is not None and building.number == number:
             self.hold()
+        try:
+            control = self._change(lambda control: control.dropped(number, self.clock()))
+        finally:
             self.release()
-        control = self.control()
-        dropped = control.dropped(number, self.clock())
-        control = control if dropped == control else self._write(dropped)
         return self._left(control.generation(number).since, self.timing.settle)
 
     def drop(self, number: int, sweep: Callable[[str], Iterator[int]]) -> Iterator[int]:
-        """Delete a generation that is no longer fed; yield how many rows so far. Can be made again after a crash."""
+        """Delete a generation that is no longer fed; yield how many rows so far. Can be made again after a crash.
+
+        Raises:
+            RebuildRefusedError: it is still fed: see `stop_feeding`.
+        """
         generation = self.control().generation(number)
+        if generation.status != "dropping":
+            raise RebuildRefusedError(f"{self.name}: generation {number} is {generation.status}, and still fed.")
         stored = self.at(number).name
         deleted = 0
         for some in sweep(stored):
@@ -242,40 +270,75 @@ class Rebuild:
             yield deleted
         for one in self.parked_store.listed(stored):
             self.parked_store.release(one)
-        self.store.forget_progress(stored, range(_BEFORE, generation.parts))
-        self._write(self.control().without(number))
+        self.store.forget_progress(stored, range(generation.parts))
+        self._change(lambda control: control.without(number))
 
-    def _whole(self, generation: Generation, phase: Phase) -> Progress:
-        parts = self.progress(generation, phase)
-        whole = summed(parts)
-        if whole.part < generation.parts:
+    def _all_done(self, generation: Generation, phase: Phase) -> Progress:
+        status = {"fill": "filling", "verify": "verifying"}[phase]
+        if generation.status != status:
+            raise RebuildRefusedError(f"{self.name}: generation {generation.number} is {generation.status}.")
+        done = summed(self.progress(generation, phase))
+        if done.part < generation.parts:
             raise RebuildRefusedError(
-                f"{self.name}: {generation.parts - whole.part} of {generation.parts} parts are left to {phase}. "
+                f"{self.name}: {generation.parts - done.part} of {generation.parts} parts are left to {phase}. "
                 "Run the rebuild again: it goes on from there."
             )
-        return whole
+        return done
 
-    def _stored(self, control: Control) -> str:
-        if control.building is None:
-            raise AssertionError("asked for a generation that is being built")
-        return self.at(control.building.number).name
+    def _recount(self, generation: Generation) -> Recount:
+        """Return what all parts have counted.
+
+        Raises:
+            RebuildRefusedError: some of it is not there.
+        """
+        recount, stored = Recount(), self.at(generation.number).name
+        for part in self.progress(generation, "verify"):
+            pages = list(self.store.pages(stored, "verify", part.part, part.page_names))
+            if len(pages) < len(part.page_names):
+                self.store.forget_progress(stored, [part.part])
+                raise RebuildRefusedError(
+                    f"{self.name}: of part {part.part} the recount is gone. Run the rebuild again: it verifies it anew."
+                )
+            for page in pages:
+                recount.merge(from_page(page))
+        return recount
+
+    def _all_keys(self, rate: float | None) -> Iterator[Sequence[StoredKey]]:
+        for page in self.keys.keys(0, 1, consistent=True, rate=rate):
+            self.hold()
+            yield page
 
     def _left(self, since: datetime, seconds: float) -> float:
         return max(0.0, seconds - (self.clock() - since).total_seconds())
 
-    def _write(self, control: Control, *, unparked: bool = False) -> Control:
-        try:
-            return self.store.write(control, unparked=unparked)
-        except RowConflictError as error:
-            raise RebuildRefusedError(f"{error}: somebody else works on it. Look, then try again.") from error
+    def _change(self, change: Callable[[Control], Control], *, unparked: bool = False) -> Control:
+        """Change the control item as it is now; once more, where somebody else was in between.
+
+        `change` leaves alone what it has changed already: the answer that it was may have been lost.
+        """
+        for _ in range(_ATTEMPTS):
+            control = self.control()
+            changed = change(control)
+            if changed == control:
+                return control
+            with suppress(RowConflictError):
+                return self.store.write(changed, unparked=unparked)
+        raise RebuildRefusedError(f"Others change the generations of {self.name} all the time. Look, then try again.")
 
 
-def job(rebuild: Rebuild, generation: Generation, phase: Phase, **more: Any) -> Job:
-    """Return one phase of a generation's rebuild, for its workers."""
+def job(rebuild: Rebuild, generation: Generation, phase: Phase, source: Source, **more: Any) -> Job:
+    """Return one phase of a generation's rebuild, for its workers.
+
+    Raises:
+        RebuildRefusedError: the source is not what the rebuild was begun with.
+    """
+    if source.parts != generation.parts:
+        raise RebuildRefusedError(f"{source.name} has {source.parts} parts now, and had {generation.parts}.")
     return Job(
-        projection=rebuild.name,
         target=rebuild.at(generation.number),
         phase=phase,
+        source=source,
+        store=rebuild.store,
         owner=rebuild.owner,
         hold_seconds=rebuild.hold_seconds,
         **more,

@@ -1,5 +1,7 @@
 """Proving a generation before it is shown: every row against the fold of its events, and none behind the active one.
 
+What the events add to shared counters is recounted on the way; `verified` holds them against it once all is read.
+
 The source is read again. A stream that is behind, because a scan did not see its newest commit, is brought to its end
 from the event table; what then still is not what its events make is a finding, and the generation is not promoted.
 
@@ -12,11 +14,11 @@ from __future__ import annotations
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from eventfold.core.errors import BrokenStreamError, RebuildRefusedError, StoreUnavailableError
+from eventfold.core.commit import contiguous
+from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.reading import StoppedError
 from eventfold.operations.rebuild.filling import redriven
 from eventfold.read_models.projector import reason_of
-from eventfold.read_models.tallies import add_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,8 +91,8 @@ class Prover:
                 redriven(self._runner, self._shown, reading.stream, upto=mark.version)
             if reason is None:
                 reason, counted = self._difference(target, reading.stream, mark, folded)
-                if reading.whole:
-                    add_counts(work.counts, counted)
+                if target.shared and mark and reading.whole:
+                    work.recount.add(reading.stream, mark.version, counted)
             now = now.found(f"{reading.stream}: {reason}") if reason else now
             changed = {
                 "place": reading.place,
@@ -107,9 +109,8 @@ class Prover:
         """Return how the stored row differs from its events, and what the events up to it add to shared counters."""
         if mark is None:
             return ("has no row", {}) if next(self._store.oldest_first(stream), None) else (None, {})
-        if (
-            folded is None or folded.version != mark.version
-        ):  # It has gone on since, or the source did not bring it all.
+        # It has gone on since, or the source did not bring it all.
+        if folded is None or folded.version != mark.version:
             try:
                 folded = target.fold(None, self._upto(target, stream, mark.version))
             except StoreUnavailableError:
@@ -118,32 +119,10 @@ class Prover:
                 return reason_of(failure), {}
         if folded is None or target.differs(mark, folded):
             return f"the row at version {mark.version} is not what its events make", {}
-        return None, target.counts(folded)
+        return None, target.counts(folded) if target.shared else {}
 
     def _upto(self, target: AnyTarget, stream: str, last: int) -> Iterator[Recorded[Any]]:
-        version = 0
-        for commit in self._store.oldest_first(stream):
-            if version >= last:
+        for commit in contiguous(self._store.oldest_first(stream)):
+            if commit.version > last:
                 return
-            if commit.version != version + 1:
-                raise BrokenStreamError(stream, version + 1, "is missing from the event table")
-            version = commit.last_version
             yield from target.codec.recorded(commit)
-
-
-def disagreements(before: Counts, counted: Counts, after: Counts) -> list[str]:
-    """Compare shared counters with a recount that took place between two readings of them.
-
-    A counter that only grows lies between the two; one that may shrink is judged only where nothing has changed it.
-    """
-    found: list[str] = []
-    for row, counters in sorted(counted.items()):
-        for name, amount in sorted(counters.items()):
-            low = before.get(row, {}).get(name, 0)
-            high = after.get(row, {}).get(name, 0)
-            if not (low <= amount <= high or high < low):
-                found.append(f"counter {name} of {row}: {high} stored, {amount} by the events")
-    for row, there in sorted(before.items()):
-        missing = [name for name, amount in there.items() if amount and name not in counted.get(row, {})]
-        found += [f"counter {name} of {row}: {there[name]} stored, none by the events" for name in missing]
-    return found
