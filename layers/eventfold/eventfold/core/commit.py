@@ -156,7 +156,7 @@ class Commit:
 def _kept(at: datetime) -> datetime:
     """Return a time as a store keeps it; one without a zone is refused later, with the stream's name."""
     try:
-        in_utc = at.astimezone(UTC) if at.tzinfo else at
+        in_utc = at if at.utcoffset() is None else at.astimezone(UTC)
     except OverflowError:
         raise InvalidCommitError(f"a commit's time lies in the years 1 to 9999 of UTC: {at.isoformat()}") from None
     return in_utc.replace(microsecond=in_utc.microsecond // 1000 * 1000)
@@ -193,7 +193,7 @@ def check_commit(commit: Commit, after: Head | None) -> None:
         raise VersionOutOfLineError(f"versions start at 1: stream {commit.stream!r}, version {commit.version}")
     if not commit.events or not commit.id:
         raise InvalidCommitError(f"a commit has an id and at least one event: stream {commit.stream!r}")
-    if commit.at.tzinfo is None:
+    if commit.at.utcoffset() is None:
         raise InvalidCommitError(f"a commit's time has a zone: stream {commit.stream!r}, {commit.at.isoformat()}")
     if not all(map(is_text, (commit.id, commit.digest, *commit.meta, *commit.meta.values()))):
         raise InvalidCommitError(f"a commit's id, digest and metadata are Unicode text: stream {commit.stream!r}")

@@ -137,21 +137,20 @@ class Codec[E: Event]:
             # A warning would quote what is wrong with the event; the round trip finds it, and quotes nothing.
             data = dump(event, mode="json", round_trip=True, warnings=False)
         except Exception as error:  # noqa: BLE001 - a serializer may be the user's code
-            raise UnstableEventError(f"{_named(key)} has no JSON form: {type(error).__name__}") from None
+            raise _refused(key, f"has no JSON form: {type(error).__name__}") from None
         try:
             stored = written([{"type": key[0], "v": key[1], "data": data}])
             # Both ways that it may be read: pydantic takes "1" for another member of a union in JSON than in Python.
             parsed = self._read[key](stored[0]["data"])
             read: E = self._read_all(stored.text)[0]["data"]
         except NotJsonError as error:
-            what = f"holds {error.reason} at {place_in(error.path[2:], type(event))}"
-            raise UnstableEventError(f"{_named(key)} {what}") from None
+            raise _refused(key, f"holds {error.reason}", place_in(error.path[2:], type(event))) from None
         except ValidationError as error:
-            raise _unstable(key, fields_at_fault(error, type(event))) from None
+            raise _refused(key, _UNSTABLE, fields_at_fault(error, type(event))) from None
         if not (read == parsed and _alike(read, event)):
             names = type(event).model_fields
             differing = [name for name in names if not _alike(getattr(read, name), getattr(event, name))]
-            raise _unstable(key, ", ".join(differing) or "the whole")
+            raise _refused(key, _UNSTABLE, ", ".join(differing))
         return stored, read
 
     def decode(self, stored: StoredEvent, *, stream: str, version: int) -> Sequence[E]:
@@ -251,12 +250,11 @@ def _parts(value: object) -> list[object]:
             return []
 
 
-def _named(key: tuple[str, int]) -> str:
-    return f"{key[0]} version {key[1]}"
+_UNSTABLE = "does not survive its round trip through JSON"
 
 
-def _unstable(key: tuple[str, int], where: str) -> UnstableEventError:
-    return UnstableEventError(f"{_named(key)} does not survive its round trip through JSON at {where}")
+def _refused(key: tuple[str, int], why: str, where: str = "") -> UnstableEventError:
+    return UnstableEventError(f"{key[0]} version {key[1]} {why}{f' at {where}' if where else ''}")
 
 
 _RETIRED: Any = Retired()  # Passes for an event of any aggregate, and none of them sees it.

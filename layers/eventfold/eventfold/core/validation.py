@@ -24,19 +24,19 @@ def fields_at_fault(error: ValidationError, model: type[BaseModel]) -> str:
     """
     declared = _declared(model)
     faults = {
-        f"{_joined(fault['loc'], declared)}: {fault['type']}"
+        f"{_joined(fault['loc'], declared) or 'the whole'}: {fault['type']}"
         for fault in error.errors(include_input=False, include_context=False, include_url=False)
     }
     return ", ".join(sorted(faults)[:MAX_FIELDS])
 
 
 def place_in(path: Iterable[str | int], model: type[BaseModel]) -> str:
-    """Return where in a model's data a path leads, as `fields_at_fault` shows it."""
+    """Return where in a model's data a path leads, as `fields_at_fault` shows it; nothing for an empty one."""
     return _joined(path, _declared(model))
 
 
 def _joined(path: Iterable[str | int], declared: frozenset[str]) -> str:
-    return ".".join(str(part) if isinstance(part, int) or part in declared else "*" for part in path) or "the whole"
+    return ".".join(str(part) if isinstance(part, int) or part in declared else "*" for part in path)
 
 
 @cache

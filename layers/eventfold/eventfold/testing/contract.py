@@ -98,9 +98,9 @@ class StoreContract:
             assert list(store.oldest_first(stream)) == [first, second], how
 
     def two_commits(self, store: EventStore) -> tuple[str, Commit, Commit]:
-        """Return a new stream and the two commits in it, of two events and one."""
+        """Return a new stream and the two commits in it: of two events, long enough to be compressed, and of one."""
         stream = f"thing-{uuid.uuid4()}"
-        first, second = commit(stream, 1, 2, meta={"actor": "a"}, digest="d"), commit(stream, 3)
+        first, second = commit(stream, 1, 2, "long " * 500, meta={"actor": "a"}, digest="d"), commit(stream, 3)
         store.append(first, after=Head(stream, 0))
         store.append(second, after=first.head)
         return stream, first, second
