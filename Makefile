@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 4566
 SEED ?= 1
+COMMANDS ?= 1000
 EVENTS ?= 200000
 SECONDS ?= 60
 USERS ?= 8
@@ -52,8 +53,8 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@.tools/checkov/bin/checkov -f template.yaml >/dev/null || .tools/checkov/bin/checkov -f template.yaml
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
 
-chaos: $(VENV) ## Send 10,000 commands under every fault there is, then check every promise: SEED=1
-	@python -m drills.chaos --seed $(SEED)
+chaos: $(VENV) ## Send commands under every fault and trouble there is, then check every promise: SEED=1 COMMANDS=1000
+	@python -m drills.chaos --seed $(SEED) --commands $(COMMANDS)
 
 rebuild-drill: setup ## Rebuild a read model under load on the local stack, check every row: EVENTS=200000
 	@python -m drills.rebuild --events $(EVENTS)

@@ -50,8 +50,9 @@ def running() -> Iterator[str]:
     """Start it in memory on a free port; yield its URL; stop it."""
     jar = fetch()
     port = free_port()
-    command = ["java", "-Djava.library.path=DynamoDBLocal_lib", "-jar", jar.name]
-    options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    # The quick compiler alone: what the thorough one saves, a run of some minutes never gets back.
+    command = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.library.path=DynamoDBLocal_lib"]
+    options = ["-jar", jar.name, "-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     with tethered([*command, *options], jar.parent) as process:
         url = f"http://{HOST}:{port}"
         _wait(process, url)

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import copy
 import logging
-import random
-from collections import Counter
+import threading
+import zlib
+from collections import Counter, defaultdict
 from copy import replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from app import settings, telemetry, wiring
-from app.users.directory import DIRECTORY, DirectoryRow
+from app import rebuilds, settings, telemetry, verification, wiring
+from app.users.directory import DIRECTORY
+from app.users.rules import USERS
 from app.users.stats import STATS
-from eventfold.core.errors import StoreUnavailableError
-from eventfold.read_models.feed import Fed, Feed
+from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
+from eventfold.operations.rebuild import filling
+from eventfold.read_models import projector
+from eventfold.read_models.feed import Feed
 from eventfold.read_models.generations import Generations
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.tallies import TallyTarget
-from eventfold.testing.faults import CrashError, Fault, FaultInjector
+from eventfold.testing.faults import Fault, FaultInjector
 from eventfold.testing.mapping import EventSourceMapping
-from eventfold.testing.pump import Disorder, StreamPump
+from eventfold.testing.pump import Disorder, InvocationContext, StreamPump
 from eventfold.testing.shards import StreamReader, stream_arn
+from eventfold.testing.turns import InlineExecutor
 from functions.projections import handler as projections
+from functions.rebuild import handler as rebuild
+from functions.redrive import handler as redriving
 from functions.snapshots import handler as snapshots
 
 if TYPE_CHECKING:
@@ -34,11 +39,15 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
+    from app.users.directory import DirectoryRow
     from app.users.rules import UserEvent
+    from drills.chaos.world import World
     from eventfold import Recorded
+    from eventfold.operations.rebuild.steps import Rebuild
+    from eventfold.read_models.feed import Fed
     from eventfold.read_models.target import AnyTarget
+    from eventfold.testing.pump import GivenUp
     from eventfold.testing.shards import Record
-    from eventfold.testing.turns import Turns
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 RATES = {
@@ -49,144 +58,131 @@ RATES = {
     Fault.TRANSACTION_CONFLICT: 0.02,
     Fault.CRASH: 0.004,
 }
-READ_MODEL_CALLS = ("BatchGetItem", "PutItem", "TransactWriteItems")
-TRIMMED, UNREADABLE, NAMELESS = 0.01, 0.01, 0.001
-POISONED = 7
-"""Every so manyth user is one that a read model can't digest, until it is fixed."""
+TOO_OLD, UNREADABLE = 0.01, 0.01
+POISONED = 2
+"""Every so manyth commit is one that a read model's bug can't digest."""
+SECONDS = 60.0
+"""The timeout of the functions behind a mapping."""
 
 
 class Functions:
-    """The projection, snapshot and redrive functions as they are deployed, on a client that has faults."""
+    """The functions as they are deployed, on a client that has faults."""
 
-    def __init__(self, turns: Turns, url: str, tables: settings.Settings, seed: int) -> None:
-        self.turns = turns
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.counts: Counter[str] = Counter()
-        self.parked: set[tuple[str, str]] = set()
-        self.trimmed: set[tuple[str, str]] = set()
-        self.fixed = False
-        self._random = random.Random(f"{seed}/functions")  # noqa: S311 - a workload, not a secret
-        self._take_place(tables)
+        self.bugs: set[tuple[str, str]] = set()
+        """The processes in which a read model's code has a bug at the moment, with its name."""
+        self._random = world.dice("functions")
+        self._take_place()
         client = wiring.dynamodb()
-        turns.watch(client)
-        self.faults = FaultInjector(client, seed=seed * 1000 + 999, sleep=turns.take)
+        world.turns.watch(client)
+        self.faults = FaultInjector(client, seed=world.seed * 1000 + 999, sleep=world.pause)
         for fault, probability in RATES.items():
             self.faults.rate(fault, probability)
-        streams: DynamoDBStreamsClient = boto3.client("dynamodbstreams", endpoint_url=url)
-        arn = stream_arn(client, tables.events_table)
-        disorder = Disorder(seed, duplicates=0.05, late=0.05, deliver=self._deliver)
-        self.pump = StreamPump(
-            EventSourceMapping.from_template(TEMPLATE, "ProjectionsMapping"),
-            StreamReader(streams, arn),
-            projections.lambda_handler,
-            disorder=disorder,
-        )
-        self.snapshots = StreamPump(
-            EventSourceMapping.from_template(TEMPLATE, "SnapshotsMapping"),
-            StreamReader(streams, arn),
-            snapshots.lambda_handler,
-            disorder=Disorder(seed, duplicates=0.05, late=0.05),
+        streams: DynamoDBStreamsClient = boto3.client("dynamodbstreams", endpoint_url=world.url)
+        arn = stream_arn(client, world.tables.events_table)
+        self.pumps = {
+            "projections": self._pump("ProjectionsMapping", StreamReader(streams, arn), projections.lambda_handler),
+            "snapshots": self._pump("SnapshotsMapping", StreamReader(streams, arn), self._snapshot),
+        }
+
+    def _pump(self, mapping: str, reader: StreamReader, handler: Callable[[dict[str, Any], Any], object]) -> StreamPump:
+        def invoke(event: dict[str, Any], context: object) -> object:
+            with self.world.turns.within(SECONDS):
+                return handler(event, context)
+
+        deliver = self._deliver if mapping == "ProjectionsMapping" else lambda record: [record]
+        return StreamPump(
+            EventSourceMapping.from_template(TEMPLATE, mapping),
+            reader,
+            invoke,
+            disorder=Disorder(self.world.seed, duplicates=0.05, late=0.05, deliver=deliver),
         )
 
-    def _take_place(self, tables: settings.Settings) -> None:
-        """Wire the functions to the tables, their read models to a fault, and what they log to the counts."""
-        settings.use(tables)
+    def _snapshot(self, event: dict[str, Any], context: Any) -> object:
+        wiring.DECIDERS[USERS.category] = self.world.users_of("snapshots")
+        return snapshots.lambda_handler(event, context)
+
+    def _take_place(self) -> None:
+        """Wire the functions to the tables and to the world's time, their read models to bugs, their logs to counts."""
+        world = self.world
+        settings.use(world.tables)
         telemetry.logger.setLevel(logging.CRITICAL)
-        directory = replace(DIRECTORY, project=self._project)
-        stats = replace(STATS, count=self._count)
+        pools: tuple[Any, ...] = (projector, filling)
+        for pool in pools:
+            pool.ThreadPoolExecutor = InlineExecutor
         self.targets: tuple[AnyTarget, ...] = (
-            RowTarget(directory, wiring.row_store()),
-            TallyTarget(stats, wiring.tally_store()),
+            RowTarget(replace(DIRECTORY, project=self._project), wiring.row_store()),
+            TallyTarget(replace(STATS, count=self._count), wiring.tally_store()),
         )
-        # Read once and whenever asked for anew, never by the clock: a seed is the same run each time.
         names = [target.name for target in self.targets]
-        generations = Generations(wiring.control_store(), names, clock=lambda: 0)
-        # Whether a batch is late, and parked where its read models can't be read, is drawn too.
-        clock = partial(self._random.choice, (datetime.fromtimestamp(0, UTC), datetime.max.replace(tzinfo=UTC)))
-        self.feed = Feed(self.targets, wiring.runner(), wiring.parked_store(), generations, clock=clock)
-        functions: Any = projections
-        functions.feed = lambda: self.feed
-        functions.log_fed = self._note
-        functions.log_unreadable = lambda _: None
+        rebuild_store = DynamoDBRebuildStore(wiring.dynamodb(), world.tables.read_models_table, clock=world.clock)
+
+        def feed() -> Feed:
+            generations = Generations(wiring.control_store(), names, clock=lambda: world.turns.now)
+            return Feed(self.targets, wiring.runner(), wiring.parked_store(), generations, clock=world.clock)
+
+        def rebuild_of(*args: Any, **more: Any) -> Rebuild:
+            return replace(rebuilds.rebuild_of(*args, **more), clock=world.clock)
+
+        # Each worker is a process of its own, and knows for itself which generations there are.
+        feeds = defaultdict[str, Feed](feed)
+        self.feed: Callable[[], Feed] = lambda: feeds[threading.current_thread().name]
+        modules: tuple[Any, ...] = (projections, redriving, rebuilds, verification)
+        for module in modules:
+            module.feed = self.feed
+            module.targets = lambda: self.targets
+            module.rebuild_store = lambda: rebuild_store
+            module.log_fed = self.note
+            module.log_unreadable = lambda _: None
+        machine: Any = rebuild
+        machine.rebuild_of = self.rebuild_of = rebuild_of
 
     def _project(self, row: DirectoryRow | None, recorded: Recorded[UserEvent]) -> DirectoryRow | None:
-        self._check_poison(recorded, 0)
+        self._check_poison(DIRECTORY.name, recorded)
         return DIRECTORY.project(row, recorded)
 
     def _count(self, recorded: Recorded[UserEvent]) -> Iterator[tuple[str, str, int]]:
-        self._check_poison(recorded, 1)
+        self._check_poison(STATS.name, recorded)
         yield from STATS.count(recorded)
 
-    def _check_poison(self, recorded: Recorded[UserEvent], which: int) -> None:
-        number = int(recorded.stream.rpartition("-")[2])
-        if not self.fixed and number % POISONED == which and recorded.version >= 2:  # noqa: PLR2004 - not from the start
+    def _check_poison(self, name: str, recorded: Recorded[UserEvent]) -> None:
+        process = threading.current_thread().name
+        if (process, name) in self.bugs and zlib.crc32(
+            f"{name} {recorded.stream} {recorded.version}".encode()
+        ) % POISONED == 0:
             raise ZeroDivisionError
 
-    def _note(self, fed: Fed) -> None:
-        result = fed.result
-        self.counts["commits applied"] += result.applied
-        self.counts["duplicates dropped"] += result.duplicates
-        self.counts["gaps healed"] += result.healed
-        self.counts["released"] += len(result.released)
-        self.parked |= {(fed.name, stream) for stream in result.parked}
+    def note(self, fed: Fed) -> None:
+        """Count what became of a generation."""
+        self.counts["commits applied"] += fed.result.applied
+        self.counts["duplicates dropped"] += fed.result.duplicates
+        self.counts["gaps healed"] += fed.result.healed
+        self.counts["parked"] += len(fed.result.parked)
+        self.counts["released"] += len(fed.result.released)
 
     def _deliver(self, record: Record) -> Sequence[Record]:
         dice = self._random.random()
-        if dice < TRIMMED:
-            self.counts["records trimmed"] += 1
-            self.trimmed.add(_key(record))
-            return []
-        if dice < TRIMMED + UNREADABLE:
+        changed = copy.deepcopy(record)
+        if dice < TOO_OLD:
+            self.counts["records too old"] += 1
+            changed["dynamodb"]["ApproximateCreationDateTime"] -= 23 * 3600
+        elif dice < TOO_OLD + UNREADABLE:
             self.counts["records unreadable"] += 1
-            unreadable = copy.deepcopy(record)
-            unreadable["dynamodb"]["NewImage"]["events"] = {"S": '[{"type"'}
-            return [unreadable]
-        if dice < TRIMMED + UNREADABLE + NAMELESS:
-            self.counts["records without a name"] += 1
-            nameless = copy.deepcopy(record)
-            del nameless["dynamodb"]["Keys"], nameless["dynamodb"]["NewImage"]["stream"]
-            nameless["dynamodb"]["SequenceNumber"] += "-nameless"
-            return [record, nameless]
-        return [record]
+            changed["dynamodb"]["NewImage"]["events"] = {"S": '[{"type"'}
+        return [changed]
 
-    def operator(self, *, is_over: Callable[[], bool]) -> None:
-        """Redrive from time to time, as the schedule does; meanwhile let read models throttle, break, and be fixed."""
-        while not is_over():
-            for _ in range(self._random.randrange(30)):
-                self.turns.take()
-            dice = self._random.random()
-            if dice < 0.1:  # noqa: PLR2004 - a workload is made of figures
-                self.counts["fixes and regressions"] += 1
-                self.fixed = not self.fixed
-            elif dice < 0.3:  # noqa: PLR2004 - as above
-                self.counts["storms"] += 1
-                for operation in READ_MODEL_CALLS:
-                    for number in range(1, 20):
-                        self.faults.at(Fault.THROTTLE, operation, number)
-            else:
-                self.redrive()
+    def bucket(self) -> list[GivenUp]:
+        """Return what lies in the failures bucket."""
+        return [one for pump in self.pumps.values() for one in pump.given_up]
 
     def redrive(self) -> None:
-        """Redrive all that is parked, as the scheduled function does; faults may end it half-way."""
-        try:
-            done = self.feed.redrive(report=self._note)
-        except (StoreUnavailableError, CrashError):
-            self.counts["redrives that failed"] += 1
-        else:
-            self.counts["streams redriven"] += done.redriven
-
-    def replay(self) -> None:
-        """Bring up to date what only an operator knows of: the streams in the bucket, and those of a stream trimmed."""
-        streams = sorted({stream for stream, _ in self.unseen()})
-        self.feed.project([], streams, report=self._note)
-
-    def unseen(self) -> set[tuple[str, str]]:
-        """Return the commits, as stream and version, whose records were trimmed or lie in the on-failure bucket."""
-        given_up = {
-            _key(record) for one in self.pump.given_up for record in one.records if "Keys" in record["dynamodb"]
-        }
-        return self.trimmed | given_up
-
-
-def _key(record: Record) -> tuple[str, str]:
-    keys = record["dynamodb"]["Keys"]
-    return keys["stream"]["S"], keys["version"]["N"]
+        """Invoke the redrive function, as the schedule does, and do by hand what nothing does yet: empty the bucket."""
+        with self.world.turns.within(5 * SECONDS):
+            for pump in self.pumps.values():
+                while pump.given_up:
+                    streams = {one["dynamodb"]["Keys"]["stream"]["S"] for one in pump.given_up[-1].records}
+                    self.feed().project([], sorted(streams), report=self.note)
+                    pump.given_up.pop()
+            redriving.lambda_handler({}, InvocationContext())

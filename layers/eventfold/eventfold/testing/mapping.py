@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import operator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml  # type: ignore[import-untyped] # ships no types
@@ -88,9 +89,14 @@ class EventSourceMapping:
 
 def resource_properties(template: Path, resource: str) -> Mapping[str, Any]:
     """Return a resource's properties as a CloudFormation template declares them."""
-    parsed = yaml.load(template.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    properties: Mapping[str, Any] = parsed["Resources"][resource]["Properties"]
+    properties: Mapping[str, Any] = _parsed(template.read_text(encoding="utf-8"))["Resources"][resource]["Properties"]
     return properties
+
+
+@cache
+def _parsed(template: str) -> Mapping[str, Any]:
+    parsed: Mapping[str, Any] = yaml.load(template, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return parsed
 
 
 def _matches(pattern: Mapping[str, Any], event: object) -> bool:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 _LONGEST_WAIT = 8
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 10.0
 _IDLE_SECONDS = 0.25
 """Lambda polls an idle shard four times a second: https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"""
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
+from eventfold.dynamodb.client import code_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -63,16 +67,26 @@ class StreamReader:
 
     def _records(self, shard: str) -> Iterator[Record]:
         if shard not in self._iterators:
-            self._iterators[shard] = self._client.get_shard_iterator(
-                StreamArn=self._arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-            )["ShardIterator"]
+            self._iterators[shard] = self._oldest(shard)
         while (iterator := self._iterators[shard]) is not None:
-            answer = self._client.get_records(ShardIterator=iterator)
+            try:
+                answer = self._client.get_records(ShardIterator=iterator)
+            except ClientError as error:
+                # DynamoDB Local also says so where the shard was empty, and the first write to its table was refused.
+                if code_of(error) != "TrimmedDataAccessException" or iterator == (oldest := self._oldest(shard)):
+                    raise
+                self._iterators[shard] = oldest
+                continue
             self._iterators[shard] = answer.get("NextShardIterator")
             for record in answer["Records"]:
                 yield self._as_lambda_has_it(dict(record))
             if not answer["Records"]:
                 return
+
+    def _oldest(self, shard: str) -> str:
+        return self._client.get_shard_iterator(StreamArn=self._arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")[
+            "ShardIterator"
+        ]
 
     def _as_lambda_has_it(self, record: Record) -> Record:
         change = dict(record["dynamodb"])
