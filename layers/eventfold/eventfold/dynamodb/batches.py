@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from itertools import batched
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import batched, chain
 from typing import TYPE_CHECKING, Any
 
 from eventfold.core.errors import StoreUnavailableError
@@ -16,11 +18,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MAX_BATCH_GET = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+SIDE_BY_SIDE = 8
+"""Requests at a time: below the ten connections that botocore's pool keeps."""
+
 _ROUNDS = 6
 
 
 def get_items(client: DynamoDBClient, table: str, keys: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """Yield the items that exist under these `key`s, read consistently. One request for each 100.
+    """Yield the items that exist under these `key`s, read consistently. One request for each 100, side by side.
 
     Raises:
         StoreUnavailableError: throttled, after backing off as DynamoDB asks for.
@@ -34,17 +39,27 @@ def get_by_keys(
     """Yield the items that exist under these whole keys, as `get_items` does; of `only` some attributes, if told."""
     names = {f"#{name}": name for name in only}
     part = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if only else {}
-    for some in batched(keys, MAX_BATCH_GET, strict=False):
-        wanted: Any = list(some)
-        for attempt in range(_ROUNDS):
-            request: Any = {table: {"Keys": wanted, "ConsistentRead": True, **part}}
-            with passing_errors_named():
-                answer = client.batch_get_item(RequestItems=request)
-            yield from answer["Responses"].get(table, [])
-            left = answer.get("UnprocessedKeys", {}).get(table)
-            wanted = left["Keys"] if left else None
-            if not wanted:
-                break
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
-        else:
-            raise StoreUnavailableError("BatchGetItem left keys unprocessed")
+    batches = list(batched(keys, MAX_BATCH_GET, strict=False))
+    get = partial(_get, client, table, part)
+    if len(batches) <= 1:
+        return chain.from_iterable(map(get, batches))
+    with ThreadPoolExecutor(min(len(batches), SIDE_BY_SIDE)) as pool:
+        return chain.from_iterable(list(pool.map(get, batches)))
+
+
+def _get(
+    client: DynamoDBClient, table: str, part: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    wanted: Any = list(keys)
+    for attempt in range(_ROUNDS):
+        request: Any = {table: {"Keys": wanted, "ConsistentRead": True, **part}}
+        with passing_errors_named():
+            answer = client.batch_get_item(RequestItems=request)
+        found += answer["Responses"].get(table, [])
+        left = answer.get("UnprocessedKeys", {}).get(table)
+        if not left:
+            return found
+        wanted = left["Keys"]
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
+    raise StoreUnavailableError("BatchGetItem left keys unprocessed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Meter:
 
     requests: list[str] = field(default_factory=list)
     capacity: float = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
     @contextmanager
@@ -37,10 +39,11 @@ class Meter:
             events.unregister("after-call.dynamodb", meter._count)
 
     def _count(self, model: Any, parsed: dict[str, Any], **_: object) -> None:
-        self.requests.append(model.name)
         consumed = parsed.get("ConsumedCapacity", [])
-        for one in consumed if isinstance(consumed, list) else [consumed]:
-            self.capacity += one["CapacityUnits"]
+        with self._lock:
+            self.requests.append(model.name)
+            for one in consumed if isinstance(consumed, list) else [consumed]:
+                self.capacity += one["CapacityUnits"]
 
 
 def _ask_for_capacity(params: dict[str, Any], **_: object) -> None:
