@@ -75,6 +75,19 @@ class RowStoreContract:
         assert listed(rows) == listed(rows, prefix="\U0010ffff") == ["\U0010ffffz"]
         assert listed(rows, after="\U0010ffff" * 201) == []
 
+    def test_a_list_holds_at_the_longest_keys_there_can_be(self, rows: RowStore) -> None:
+        ends = {"\U0010ffff": [""], "a": ["zzz", "\u07ffz", "\uffff"], "ab": ["zz", "\u07ff"], "abc": ["z", "\x7f"]}
+        longest = [f"{first}{'\U0010ffff' * 255}{last}" for first, lasts in ends.items() for last in lasts]
+        assert {len(sort.encode()) for sort in longest} == {1024}
+        for n, sort in enumerate(longest):
+            rows.put("p", Row(f"thing-{n}", 1, "{}", sort), replaces=0)
+        assert listed(rows) == listed(rows, limit=1) + listed(rows, after=min(longest)) == sorted(longest)
+        for sort in longest:
+            assert listed(rows, prefix=sort) == [sort]
+            assert listed(rows, prefix=sort[:-1]) == [one for one in sorted(longest) if one.startswith(sort[:-1])]
+            assert listed(rows, after=sort) == [one for one in sorted(longest) if one > sort]
+            assert listed(rows, prefix=sort + "a") == listed(rows, prefix=sort, after=sort) == []
+
     def test_a_row_leaves_the_list_when_it_is_renamed_or_removed(self, rows: RowStore) -> None:
         rows.put("p", Row("thing-1", 1, "{}", "a"), replaces=0)
         rows.put("p", Row("thing-1", 2, "{}", "b"), replaces=1)
@@ -100,6 +113,18 @@ class TestDynamoDBLocal(RowStoreContract):
     @pytest.fixture
     def rows(self, local_client: DynamoDBClient, local_tables: tuple[str, str]) -> RowStore:
         return DynamoDBRowStore(local_client, local_tables[1])
+
+
+@pytest.mark.dynamodb_local
+class TestDynamoDBLocalInRanges(RowStoreContract):
+    @pytest.fixture
+    def rows(
+        self, local_client: DynamoDBClient, local_tables: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> RowStore:
+        monkeypatch.setattr("eventfold.dynamodb.ranges.SAMPLES", 1)
+        rows = DynamoDBRowStore(local_client, local_tables[1])
+        rows.lay_out("p", ["a", "ab", "abd", "b", "é", "日本", "\U0001f601", "\U0010ffff"])
+        return rows
 
 
 def test_keys_are_listed_whatever_is_in_them(moto_client: DynamoDBClient) -> None:

@@ -11,6 +11,7 @@ from eventfold.dynamodb.exports import open_export
 from eventfold.dynamodb.sweeping import DynamoDBSweeper
 from eventfold.operations.reading import TableSource
 from eventfold.operations.rebuild.filling import HOLD_SECONDS, Filler
+from eventfold.operations.rebuild.sampling import sampled
 from eventfold.operations.rebuild.steps import Rebuild, job
 from eventfold.operations.rebuild.verification import Prover
 from eventfold.read_models.feed import UnknownProjectionError
@@ -61,7 +62,7 @@ def source_of(name: str, parts: int) -> Source:
 def begin(rebuild: Rebuild, source: str, segments: int) -> Generation:
     """Begin a generation, or go on with the one that is being built; see `Rebuild.begin`."""
     found = source_of(source, segments)
-    return rebuild.begin(found.name, found.parts, as_of=found.as_of)
+    return rebuild.begin(found.name, found.parts, as_of=found.as_of, sample=sampled(rebuild.target, found))
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ class Settings(BaseModel, frozen=True):
     """Set by template.yaml. `snapshot_every` is in events; an endpoint URL is for emulators.
 
     `cached_states` is how many aggregates a process of the command function remembers, `projection_writers` how many
-    streams the projection function writes at the same time. `list_shards` and `tally_shards` are how many partitions of
-    the index a list is spread over, and how many items a counter.
+    streams the projection function writes at the same time. `list_shards` is how many partitions of the index a rebuild
+    spreads a list over, `tally_shards` over how many items counters are spread.
     """
 
     events_table: str
@@ -22,7 +22,7 @@ class Settings(BaseModel, frozen=True):
     snapshot_every: PositiveInt = 50
     cached_states: NonNegativeInt = 1000
     projection_writers: PositiveInt = 8
-    list_shards: PositiveInt = 4
+    list_shards: PositiveInt = 16
     tally_shards: PositiveInt = 8
     aws_endpoint_url: str | None = None
 

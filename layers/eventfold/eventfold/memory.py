@@ -22,7 +22,7 @@ from eventfold.read_models.projections import Row, RowConflictError
 from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from eventfold.operations.rebuild.progress import Phase, Progress
     from eventfold.read_models.generations import ControlStore
@@ -203,6 +203,9 @@ class MemoryRowStore:
             if (there.version if there else 0) != replaces:
                 raise RowConflictError(f"{projection}: {row.stream!r} is not at version {replaces}")
             self._rows[key] = row
+
+    def lay_out(self, projection: str, sorts: Iterable[str]) -> None:
+        """See `RowStore.lay_out`. Memory has one place for all."""
 
     def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
         """See `RowStore.listed`."""

@@ -56,6 +56,10 @@ class RowStore(Protocol):
         """Return the rows of the active generation, as `get` does. One request; one more after a switch."""
         ...
 
+    def lay_out(self, projection: str, sorts: Iterable[str]) -> None:
+        """Prepare a list for rows that sort about like these, before its first row. Once laid out, it stays so."""
+        ...
+
     def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
         """Return up to `limit` rows in order of `sort`: those that begin with `prefix`, behind `after`."""
         ...
@@ -129,6 +133,10 @@ class RowTarget[R: BaseModel, E: Event]:
     def fold(self, before: Row | None, events: Iterable[Recorded[E]]) -> Row | None:
         """See `Target.fold`."""
         return self._projection.advance(before, events)
+
+    def lay_out(self, folded: Iterable[Row]) -> None:
+        """See `Target.lay_out`."""
+        self._rows.lay_out(self.name, (row.sort for row in folded if row.sort is not None))
 
     def save(self, before: Row | None, folded: Row) -> None:
         """See `Target.save`."""

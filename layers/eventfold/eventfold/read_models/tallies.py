@@ -160,6 +160,9 @@ class TallyTarget[E: Event]:
             version, step = end.version, 0
         return Tallied((*steps, (end, total))) if end else None
 
+    def lay_out(self, folded: Iterable[Tallied]) -> None:
+        """See `Target.lay_out`. Counters need nothing of the kind."""
+
     def save(self, before: Checkpoint | None, folded: Tallied) -> None:
         """See `Target.save`."""
         for checkpoint, counts in folded.steps:

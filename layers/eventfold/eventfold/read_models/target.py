@@ -97,6 +97,10 @@ class Target[M: Mark, F: Mark, E: Event](Protocol):
         """Return what `save` will write of one stream's events, which follow `before`; None if there is nothing."""
         ...
 
+    def lay_out(self, folded: Iterable[F]) -> None:
+        """Prepare the store for what will be about like this, before anything is written. Takes as much as it needs."""
+        ...
+
     def save(self, before: M | None, folded: F) -> None:
         """Write it, and move the mark: both or neither.
 

@@ -183,7 +183,7 @@ class Filler:
         with ThreadPoolExecutor(self._writers) as pool:
             try:
                 for reading in work.streams():
-                    folded = _folded(job.target, reading)
+                    folded = folded_or_none(job.target, reading)
                     place = reading.skip()
                     future = pool.submit(self._save, job.target, reading.stream, folded)
                     line.append(_InLine(future, place, reading))
@@ -234,7 +234,7 @@ def _settle(work: PartWork, line: deque[_InLine], leave: int = 0) -> None:
         line.popleft()
 
 
-def _folded(target: AnyTarget, reading: StreamReading[Any]) -> Mark | None:
+def folded_or_none(target: AnyTarget, reading: StreamReading[Any]) -> Mark | None:
     """Fold a stream as it comes; None if that fails: the event table then says what is wrong, or missing."""
     try:
         folded: Mark | None = target.fold(None, reading.recorded())

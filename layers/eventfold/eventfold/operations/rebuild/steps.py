@@ -25,7 +25,7 @@ from eventfold.read_models.parking import all_generations
 from eventfold.read_models.projections import RowConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from eventfold.core.store import EventStore
     from eventfold.operations.reading import Source
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eventfold.operations.verify.keys import KeyListing, StoredKey
     from eventfold.read_models.parking import Parked, ParkedStore
     from eventfold.read_models.projector import ProjectionRunner
-    from eventfold.read_models.target import AnyTarget
+    from eventfold.read_models.target import AnyTarget, Mark
 
 SCAN_SECONDS = CONTROL_SECONDS + 2
 """How long after the beginning a scan begins: every process feeds the generation, and a scan sees what was before."""
@@ -88,25 +88,31 @@ class Rebuild:
         """Return the active generation's target."""
         return self.at(self.control().active)
 
-    def begin(self, source: str, parts: int, *, as_of: datetime | None = None) -> Generation:
+    def begin(
+        self, source: str, parts: int, *, as_of: datetime | None = None, sample: Iterable[Mark] = ()
+    ) -> Generation:
         """Begin a generation, or go on with the one that a rebuild was interrupted at; hold it against others.
 
-        `as_of` is the moment that the source shows, where it is not the event table itself.
+        `as_of` is the moment that the source shows, where it is not the event table itself; `sample` is some of what
+        the generation will be made of, to lay it out by.
 
         Raises:
             RebuildRefusedError: another rebuild runs, or a generation waits to be promoted, or the source is too old.
         """
         self.hold()
         try:
-            return self._begun(source, parts, as_of)
+            return self._begun(source, parts, as_of, sample)
         except RebuildRefusedError:
             self.release()
             raise
 
-    def _begun(self, source: str, parts: int, as_of: datetime | None) -> Generation:
-        building = self.control().building
-        if building is not None and building.source != source:
-            self.store.forget_progress(self.at(building.number).name, range(building.parts))
+    def _begun(self, source: str, parts: int, as_of: datetime | None, sample: Iterable[Mark]) -> Generation:
+        control = self.control()
+        if control.building is None:
+            # Before anybody feeds it: where its rows go hangs on this.
+            self.at(control.begun(source, parts, self.clock()).newest).lay_out(sample)
+        elif control.building.source != source:
+            self.store.forget_progress(self.at(control.building.number).name, range(control.building.parts))
         control = self._change(lambda control: control.begun(source, parts, self.clock()))
         generation = control.generation(control.newest)
         fed = generation.begun + timedelta(seconds=self.timing.scan)
