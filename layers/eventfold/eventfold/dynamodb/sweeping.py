@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.client import passing_errors_named
+from eventfold.dynamodb.ranges import ranges_key
+from eventfold.dynamodb.tallies import shards_key
 from eventfold.operations.rebuild.progress import PHASES
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class DynamoDBSweeper:
             if page["Items"]:
                 yield len(page["Items"])
             if "LastEvaluatedKey" not in page:
+                self._delete([{"key": {"S": key}} for key in (ranges_key(stored), shards_key(stored))])
                 return
             scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
             if rate:

@@ -35,17 +35,25 @@ _ATTEMPTS = 8
 _PASSING_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
-class DynamoDBTallyStore:
-    """Counters under `tally#row#shard`, checkpoints under `tally@stream`.
+def shards_key(stored: str) -> str:
+    """Return the key of the item that says over how many shards a tally's counters are spread at the most."""
+    return f"{stored}!shards"
 
-    A row's counters are spread over `shards` items by stream, and summed on reading: one item takes 1,000 WCU a
-    second, a transaction 2 for each item it writes.
+
+class DynamoDBTallyStore:
+    """Counters under `tally#row#shard`, checkpoints under `tally@stream`, the number of shards under `tally!shards`.
+
+    A row's counters are spread by stream over `shards` items, so that transactions seldom meet in one, and summed on
+    reading. A process that counts with more shards than there were says so before it counts; every reading asks, in
+    the same request as for the counters, and so finds all of them. Fewer than there were are read on.
     """
 
     def __init__(self, client: DynamoDBClient, table: str, *, shards: int = 8) -> None:
         self._client = client
         self._table = table
         self._shards = shards
+        self._announced: set[str] = set()
+        self._known: dict[str, int] = {}
         self._reader = ActiveReader()
 
     def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
@@ -54,7 +62,11 @@ class DynamoDBTallyStore:
         return {found.stream: found for found in map(_checkpoint, items)}
 
     def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
-        """See `TallyStore.add`. One transaction, again where other transactions were in its way."""
+        """See `TallyStore.add`. One transaction, again where other transactions were in its way.
+
+        A process's first one of a tally is one request more.
+        """
+        self._announce(tally)
         shard = zlib.crc32(checkpoint.stream.encode()) % self._shards
         items = [
             self._move(f"{tally}@{checkpoint.stream}", checkpoint, replaces),
@@ -76,20 +88,48 @@ class DynamoDBTallyStore:
         raise StoreUnavailableError("other transactions were in the way")
 
     def totals(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
-        """See `TallyStore.totals`. One request for each 100 shards."""
-        return _sums(tally, get_items(self._client, self._table, self._shard_keys(tally, rows)))
+        """See `TallyStore.totals`. One request for each 100 shards, side by side."""
+        return _sums(tally, self._counters(tally, rows, []))
 
     def totals_active(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
-        """See `TallyStore.totals_active`. The control item comes with the first 100 shards."""
+        """See `TallyStore.totals_active`. Requests as for `totals`: the control item comes with the shards."""
         return self._reader.read(tally, partial(self._with_control, control_key(tally), rows))
 
     def _with_control(self, control: str, rows: Sequence[str], stored: str) -> tuple[int, dict[str, dict[str, int]]]:
-        found = list(get_items(self._client, self._table, [control, *self._shard_keys(stored, rows)]))
+        found = self._counters(stored, rows, [control])
         item = next((one for one in found if one["key"]["S"] == control), None)
         return active_in(item), _sums(stored, (one for one in found if one is not item))
 
-    def _shard_keys(self, tally: str, rows: Sequence[str]) -> list[str]:
-        return [f"{tally}#{row}#{shard}" for row in rows for shard in range(self._shards)]
+    def _counters(self, tally: str, rows: Sequence[str], more: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return the shards of these rows, and what is under `more` keys; again where there are more than was known."""
+        while True:
+            known = self._known.get(tally, self._shards)
+            keys = [*more, shards_key(tally), *(f"{tally}#{row}#{shard}" for row in rows for shard in range(known))]
+            found = {item["key"]["S"]: item for item in get_items(self._client, self._table, keys)}
+            said = found.pop(shards_key(tally), None)
+            there = int(said["shards"]["N"]) if said else 0
+            if there:
+                self._known[tally] = there
+            if there <= known:
+                return list(found.values())
+
+    def _announce(self, tally: str) -> None:
+        """Say that counters are spread over this many shards, if it was over fewer."""
+        if tally in self._announced:
+            return
+        try:
+            with passing_errors_named():
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"key": {"S": shards_key(tally)}},
+                    UpdateExpression="SET shards = :shards",
+                    ConditionExpression="attribute_not_exists(shards) OR shards < :shards",
+                    ExpressionAttributeValues={":shards": {"N": str(self._shards)}},
+                )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+        self._announced.add(tally)
 
     def _move(self, key: str, checkpoint: Checkpoint, replaces: Checkpoint | None) -> TransactWriteItemTypeDef:
         step: dict[str, AttributeValueTypeDef] = {"step": {"N": str(checkpoint.step)}} if checkpoint.step else {}
