@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from eventfold.read_models.tallies import TallyStore
 
 TOTAL = "total"
+"""The row that counts all. Each other row counts a month, as `2026-01`, a day in it as `31.created`.
+
+A month that is full lies below 1 KB, so that a write of it costs the same from its first day to its last.
+"""
 
 
 class Day(BaseModel, frozen=True):
@@ -45,8 +49,15 @@ def count(recorded: Recorded[UserEvent]) -> Iterator[tuple[str, str, int]]:
             counter = "deleted"
         case _:
             return
+    month, day = _place(recorded.at.astimezone(UTC).date())
     yield TOTAL, counter, 1
-    yield recorded.at.date().isoformat(), counter, 1
+    yield month, f"{day}.{counter}", 1
+
+
+def _place(day: date) -> tuple[str, str]:
+    """Return where a day is counted: the row, and what its counters begin with."""
+    month, _, of_month = day.isoformat().rpartition("-")
+    return month, of_month
 
 
 STATS: Tally[UserEvent] = Tally(name="stats", category=USERS.category, codec=USERS.codec, count=count)
@@ -61,12 +72,14 @@ class UserStats:
     def get(self, first: date, last: date) -> Stats:
         """Return the totals, and each day from `first` to `last` with something to show."""
         days = [first + timedelta(n) for n in range((last - first).days + 1)]
-        totals = self._tallies.totals_active(STATS.name, [TOTAL, *(day.isoformat() for day in days)])
-        total = totals.get(TOTAL, {})
+        places = [_place(day) for day in days]
+        rows = self._tallies.totals_active(STATS.name, [TOTAL, *dict.fromkeys(month for month, _ in places)])
+        total = rows.get(TOTAL, {})
         created, deleted = total.get("created", 0), total.get("deleted", 0)
-        shown = [
-            Day(day=day, created=counters.get("created", 0), deleted=counters.get("deleted", 0))
-            for day in days
-            if (counters := totals.get(day.isoformat()))
+        counted = [
+            Day(day=day, created=month.get(f"{of_month}.created", 0), deleted=month.get(f"{of_month}.deleted", 0))
+            for day, (name, of_month) in zip(days, places, strict=True)
+            if (month := rows.get(name))
         ]
+        shown = [day for day in counted if day.created or day.deleted]
         return Stats(created=created, deleted=deleted, active=created - deleted, days=shown)
