@@ -145,7 +145,7 @@ def promote(context: typer.Context, name: Name, *, at_once: AtOnce = False, as_j
 
 @projections.command("rollback")
 def rollback(context: typer.Context, name: Name, *, at_once: AtOnce = False, as_json: AsJson = False) -> None:
-    """Show the generation that was active before: it is still kept current. Up to 25 s after a switch it waits.
+    """Show the generation that was active before: it is still kept current. Up to 65 s after a switch it waits.
 
     Example: eventfold projection rollback directory
     """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eventfold.read_models.target import AnyTarget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-AT_ONCE = Timing(0, 0)
+AT_ONCE = Timing(0, 0, 0)
 ADDED: Tally[Added | Closed] = Tally("added", "counter", COUNTER.codec, lambda one: [("all", "events", 1)])
 
 

@@ -11,7 +11,7 @@ from app import wiring
 from app.users.rules import UserCreated, UserUpdated
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.read_models.feed import UnknownProjectionError
-from eventfold.read_models.generations import SETTLE_SECONDS
+from eventfold.read_models.generations import ORDER_SECONDS
 from eventfold.testing.faults import Fault, FaultInjector, pauses
 from functions.rebuild import handler
 from tests.functions.application import START
@@ -47,7 +47,7 @@ def test_the_steps_lead_from_the_beginning_to_the_switch(app: Application, step:
     assert ([one["done"] for one in filled], sum(one["streams"] for one in filled)) == ([True, True], 5)
     closed = step("close", phase="fill")
     assert closed == begun | {"phase": "verify", "wait": closed["wait"]}
-    assert 0 < closed["wait"] <= SETTLE_SECONDS
+    assert 0 < closed["wait"] <= ORDER_SECONDS
     assert all(step("work", phase="verify", part=part)["done"] for part in begun["parts"])
     assert step("close", phase="verify") == {"phase": "done", "generation": 2, "promoted": True}
     assert wiring.control_store().read(["directory"])["directory"].active == 2

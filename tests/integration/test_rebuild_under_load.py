@@ -115,7 +115,7 @@ def pump(
 def rebuilt(name: str) -> Rebuild:
     """Return a rebuild whose pauses suit how long control items are kept here."""
     (target,) = [one for one in wiring.targets() if one.name == name]
-    timing = Timing(scan=2 * KEEP_SECONDS, settle=4 * KEEP_SECONDS)
+    timing = Timing(scan=2 * KEEP_SECONDS, verify=4 * KEEP_SECONDS, settle=0)
     events, keys = wiring.scannable_store(), wiring.key_listing()
     return Rebuild(target, wiring.runner(), events, keys, wiring.parked_store(), wiring.rebuild_store(), "me", timing)
 

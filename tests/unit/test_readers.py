@@ -7,6 +7,7 @@ to `CALL_SECONDS`, may fail, and may fail after it was carried out.
 from __future__ import annotations
 
 import random
+import threading
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 STREAMS = ("counter-1", "counter-2")
+INVOCATION_SECONDS = 40
+"""After which requests are quick: an invocation is over within 60."""
 
 
 class WentBackError(AssertionError):
@@ -92,10 +95,13 @@ class World:
         self.records: list[Commit] = []
         self.writing = self.rebuilding = True
         self.switched: list[int] = []
+        self.begun: dict[str, float] = {}
 
     def request(self, faults: float, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Carry a request out some time within `CALL_SECONDS`, unless it fails."""
-        slow = 0 if self.calm else self.dice.choice((0, 0, 0.1, CALL_SECONDS / 2))
+        worker = threading.current_thread().name
+        late = self.turns.now - self.begun.get(worker, self.turns.now) > INVOCATION_SECONDS
+        slow = 0 if self.calm or late else self.dice.choice((0, 0, 0.1, CALL_SECONDS / 2))
         self.turns.take(slow)
         fault = not self.calm and self.dice.random() < faults
         if fault and self.dice.random() < 0.5:
@@ -138,6 +144,7 @@ class World:
             size = min(len(self.records), self.dice.randint(0, 3))
             batch = [self.records.pop(self.dice.randrange(len(self.records))) for _ in range(size)]
             while batch:  # What failed comes again before anything else.
+                self.begun[threading.current_thread().name] = self.turns.now
                 failed = feed.project(batch)
                 batch = [one for one in batch if one.stream in failed or self.dice.random() < 0.1]
                 self.turns.take(self.dice.uniform(0, 1))

@@ -3,7 +3,8 @@
 A control item for each read model says which generations there are and which one queries read. One conditional write
 of that item is the whole switch; nothing is deployed.
 
-Why no reader goes back in time, if each stream of the generation that is shown next has seen what the reader saw:
+No reader goes back in time: in the generation that is shown next, each stream has seen at least what readers have seen
+of it in the one before. For:
 
 1. One run feeds all generations of a read model, the active one last, and brings a stream to the same version in each
    (`feed.py`). What the active one shows of a stream the others have therefore seen before, or the stream is parked in
@@ -14,14 +15,17 @@ Why no reader goes back in time, if each stream of the generation that is shown 
    on the list, or the write fails.
 3. A run keeps to the order of the control item that it began with, and asks before each write whether that one still
    stands (`Generations.confirm`), by an answer at most `CONTROL_SECONDS` old. So nobody writes in an order that is
-   older than `SETTLE_SECONDS`. A rebuild begins to verify so long after the generation was begun: what was written
-   until then by who did not know of it is verified, row by row, and brought on. Two switches are so far apart too.
-4. A query reads the control item and the row consistently, in one request, and takes the row only if it is the active
+   older than `ORDER_SECONDS`. A rebuild begins to verify so long after the generation was begun: what was written
+   until then by who did not know of it is verified, row by row, and brought on.
+4. A run that meets a switch when it has fed one generation and not yet the other feeds the other in the new order, or
+   parks what it can't: it leaves none behind that was shown to be ahead. The next switch comes `SETTLE_SECONDS` later,
+   when every such run is over.
+5. A query reads the control item and the row consistently, in one request, and takes the row only if it is the active
    generation's (`ActiveReader`). A query that begins after another has answered sees the same control item or a later.
 
-What is left: a process that dies between two generations leaves the first of them ahead. Its batch comes again before
-any later one of its lane, within seconds. Who goes back to a generation within that time, and later than
-`SETTLE_SECONDS` after the switch, may see one batch less for as long.
+What is left: a process that dies between two generations leaves the first of them ahead. Lambda brings its batch again
+before any later one of that lane, within seconds unless that fails too. Who goes back meanwhile, `SETTLE_SECONDS` after
+the switch or later, may see that batch's commits disappear until it is through.
 
 A list is read from an index that follows the table by itself, and makes no such promise, with generations or without.
 """
@@ -47,9 +51,13 @@ if TYPE_CHECKING:
 CONTROL_SECONDS = 5.0
 """How long a process keeps control items. A rebuild scans only what was committed before it had begun for so long."""
 
-SETTLE_SECONDS = 25.0
-"""How long after a control item was written nobody writes rows by the one before: `CONTROL_SECONDS`, the call that was
-under way (12 s, `eventfold.dynamodb.client.CALL_SECONDS`), and something for clocks that differ."""
+ORDER_SECONDS = 25.0
+"""How long after a control item was written nobody writes rows in the order before it: `CONTROL_SECONDS`, the call that
+was under way (12 s, `eventfold.dynamodb.client.CALL_SECONDS`), and something for clocks that differ."""
+
+SETTLE_SECONDS = 65.0
+"""How long after a switch a run has ended that was at work by the control item before: `CONTROL_SECONDS`, and the
+longest invocation."""
 
 LIST_SECONDS = 1.0
 """How long lists stay with a generation after a switch."""

@@ -20,7 +20,7 @@ from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.rebuild.filling import HOLD_SECONDS, Job, summed
 from eventfold.operations.rebuild.pages import from_page
 from eventfold.operations.verify.counters import CounterCheck, Recount, check_counters
-from eventfold.read_models.generations import CONTROL_SECONDS, SETTLE_SECONDS, Control, Generation
+from eventfold.read_models.generations import CONTROL_SECONDS, ORDER_SECONDS, SETTLE_SECONDS, Control, Generation
 from eventfold.read_models.parking import all_generations
 from eventfold.read_models.projections import RowConflictError
 
@@ -44,12 +44,10 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Timing:
-    """The pauses of a rebuild, in seconds: from its beginning to the scan, and from one order of feeding to the next.
-
-    `settle` is waited for between the beginning and the verification, and between two switches.
-    """
+    """The pauses of a rebuild, in seconds: from its beginning to scan and verification, and between two switches."""
 
     scan: float = SCAN_SECONDS
+    verify: float = ORDER_SECONDS
     settle: float = SETTLE_SECONDS
 
 
@@ -146,7 +144,7 @@ class Rebuild:
 
         A verification says nothing of what a process writes afterwards that does not know the generation yet.
         """
-        return self._left(generation.begun, self.timing.scan if generation.status == "filling" else self.timing.settle)
+        return self._left(generation.begun, self.timing.scan if generation.status == "filling" else self.timing.verify)
 
     def progress(self, generation: Generation, phase: Phase) -> list[Progress]:
         """Return how far each part is that has begun."""
