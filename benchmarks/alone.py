@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 BATCHES = 3
+TIMED = ("load_short", "change_cold")
+PAST = ("one_event", "state_after", "state_then")
 
 
 @dataclass
@@ -76,23 +78,31 @@ def projections(field: Field, worker: Worker, rounds: int, row: Row) -> Iterator
 def lengths(
     field: Field, worker: Worker, sizes: Sizes, rounds: int, rows: dict[str, dict[int, Measured]]
 ) -> Iterator[str]:
-    """L: a command of a process that knows nothing, and a load, with a snapshot ten events back, by version."""
+    """L: a command of a process that knows nothing, and a load, with a snapshot ten events back, by version.
+
+    And the cost of what is read of the past: one event, and the state at a version and at a moment.
+    """
     field.stub.switch("record")
-    rows |= {"change_cold": {}, "load_short": {}}
+    rows |= {method: {} for method in (*TIMED, *PAST)}
     for version in sizes.lengths:
         yield f"L: a stream of {version:,} events"
         worker.call("grow", f"length-{version}", version)
         if worker.call("load_short", f"length-{version}") != version + 10:
             raise AssertionError(f"a stream of {version:,} events and 10 more came back otherwise")
+        for method, at in zip(PAST, (version // 2 + 1, version + 9, max(version - 40, 0) // 20 * 10), strict=True):
+            if worker.call(method, f"length-{version}", at) != at:
+                raise AssertionError(f"{method}: version {at:,} of {version:,} came back otherwise")
+            rows[method][version] = Measured(worker.cost(method, f"length-{version}", at))
         # The load first: the command adds an event.
-        for method in ("load_short", "change_cold"):
+        for method in TIMED:
             rows[method][version] = Measured(worker.cost(method, f"length-{version}"))
         worker.call("load_short", f"length-{version}")
         worker.call("change_cold", f"length-{version}")
     field.stub.switch("replay")
     for number in range(-1, rounds):
         yield f"L: round {max(number, 0) + 1} of {rounds}"
-        for method, row in rows.items():
+        for method in TIMED:
+            row = rows[method]
             for version, measured in list(row.items())[:: 1 if number % 2 else -1]:
                 spent = worker.time(method, [[f"length-{version}"]] * sizes.calls)
                 if number >= 0:

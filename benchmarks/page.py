@@ -11,7 +11,7 @@ from benchmarks.kinds import KINDS, OURS
 from benchmarks.payload import payload_bytes
 from benchmarks.report import MATRIX, dollar_rows, figure, micros, names, wrongs
 from benchmarks.results import ON_THE_STUB, TITLES
-from benchmarks.targets import spread
+from benchmarks.targets import LENGTHS, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -130,7 +130,8 @@ def _row(results: Results, name: str, one: Measured, base: Measured | None, per:
 def _alone(results: Results) -> Iterator[str]:
     if results.lengths:
         yield "## Cost against length\n"
-        yield "A process that knows nothing; a snapshot ten events back. CPU on replayed answers.\n"
+        yield "A process that knows nothing; a snapshot ten events back. CPU on replayed answers. The event is in the"
+        yield "middle of the stream, the version the last but one, the moment in the middle of the older part.\n"
         yield from table(("", "CPU", "requests", "RCU", "WCU"), _length_rows(results))
     if results.rebuild:
         yield "## Rebuild\n"
@@ -148,10 +149,10 @@ def _alone(results: Results) -> Iterator[str]:
 
 
 def _length_rows(results: Results) -> Iterator[tuple[object, ...]]:
-    for method, name in (("change_cold", "command"), ("load_short", "load")):
+    for method, name in LENGTHS.items():
         for version, one in results.lengths[method].items():
             cost = one.cost
-            cpu = micros(statistics.median(one.cpu))
+            cpu = micros(statistics.median(one.cpu)) if one.cpu else ""
             yield f"{name}, version {version:,}", cpu, len(cost.requests), cost.read, cost.written
 
 

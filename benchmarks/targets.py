@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from dataclasses import dataclass
@@ -31,6 +32,16 @@ class Verdict:
     target: str
     found: str
     met: bool
+
+
+LENGTHS = {
+    "change_cold": "command",
+    "load_short": "load",
+    "one_event": "one event",
+    "state_after": "state at a version",
+    "state_then": "state at a moment",
+}
+"""What is measured by a stream's length."""
 
 
 def judge(results: Results) -> list[Verdict]:
@@ -131,17 +142,22 @@ def _batch(results: Results) -> Iterator[Verdict]:
 
 
 def _lengths(results: Results) -> Iterator[Verdict]:
-    for method, name in (("change_cold", "command"), ("load_short", "load")):
+    for method, name in LENGTHS.items():
         row: dict[int, Measured] = results.lengths.get(method, {})
-        if row:
-            first, *_, last = row.values()
-            same = len({(len(one.cost.requests), one.cost.written) for one in row.values()}) == 1
-            yield Verdict("L", f"{name}: requests and WCU", "the same", "the same" if same else "differ", same)
-            # The shortest stream has fewer items than a page: the next is the measure.
-            after = list(row.values())[1:]
-            reads = sorted({one.cost.read for one in after})
-            yield Verdict("L", f"{name}: RCU past one page", "the same", ", ".join(map(str, reads)), len(reads) == 1)
-            yield _at_most("L", f"{name}: CPU, longest to shortest", FLAT, last.ratio(first))
+        if not row:
+            continue
+        first, *after = row.values()
+        if method == "state_then":
+            requests = len(after[-1].cost.requests)
+            yield _at_most("L", f"{name}: requests, longest", 3 + math.log2(max(row)), requests)
+            continue
+        same = len({(len(one.cost.requests), one.cost.written) for one in row.values()}) == 1
+        yield Verdict("L", f"{name}: requests and WCU", "the same", "the same" if same else "differ", same)
+        # The shortest stream has fewer items than a page: the next is the measure.
+        reads = sorted({one.cost.read for one in after})
+        yield Verdict("L", f"{name}: RCU past one page", "the same", ", ".join(map(str, reads)), len(reads) == 1)
+        if first.cpu:
+            yield _at_most("L", f"{name}: CPU, longest to shortest", FLAT, after[-1].ratio(first))
     if results.rebuild:
         small, large = results.rebuild
         growth = large.events / small.events

@@ -13,6 +13,7 @@ from app.wiring import scannable_store
 from cli.options import AsJson, NotFoundError, Stream, console, decider_of, moment, print_json
 from cli.target import connect
 from eventfold import Commit, load, load_at, load_version
+from eventfold.aggregates.history import page_of
 from eventfold.core.commit import category_of
 from eventfold.operations.reading import SteadyPages, TableSource
 from eventfold.operations.scanning import by_stream
@@ -64,7 +65,7 @@ def show(
     Example: eventfold stream show user-42 --after 10
     """
     connect(context.obj)
-    found = list(islice(_stored_events(stream, after), limit))
+    found = list(islice(_stored_events(stream, after, page_of(limit)), limit))
     if not found and after == 0:
         raise NotFoundError(f"There is no stream {stream!r}.")
     if as_json:
@@ -146,9 +147,9 @@ def _ends(category: str | None) -> Iterator[Commit]:
             yield last
 
 
-def _stored_events(stream: str, after: int) -> Iterator[dict[str, Any]]:
+def _stored_events(stream: str, after: int, page_size: int) -> Iterator[dict[str, Any]]:
     """Yield the events behind a version as they are stored, known to the code or not."""
-    for commit in scannable_store().oldest_first(stream, after=_start(stream, after)):
+    for commit in scannable_store().oldest_first(stream, after=_start(stream, after), page_size=page_size):
         actor, at = commit.meta.get("actor"), commit.at.isoformat()
         for version, event in enumerate(commit.events, start=commit.version):
             if version > after:

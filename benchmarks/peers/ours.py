@@ -125,7 +125,7 @@ class Ours:
 
     def read_streams(self, streams: Sequence[str]) -> int:
         names = [stream_name("bench", stream) for stream in streams]
-        return sum(load(self.store, DECIDER, name, consistent=False).state.version for name in names)
+        return sum(load(self.store, DECIDER, name, page_size=None, consistent=False).state.version for name in names)
 
     def scan(self) -> int:
         events = 0

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve
-from eventfold import Recorded, load, stream_name
+from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve, new
+from eventfold import Commit, Recorded, Snapshot, load, load_at, load_version, stream_name, take_snapshot
+from eventfold.aggregates.history import read_page
 from eventfold.aggregates.loading import DEFAULT_INTERVAL, first_page
+from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.memory import MemoryParkedStore
 from eventfold.read_models.projections import Projection, RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 
 if TYPE_CHECKING:
-    from eventfold import Commit
+    from collections.abc import Iterator
 
-BIG_COMMIT = 1_000
+    from eventfold.dynamodb.items import NewItem
+
+COMMIT = 10
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When a stream has its first event; each next one a second later."""
 SHORT_COMMITS = 40
 """Commits of one event before the snapshot: as many as a load's first page may reach behind it."""
 BEHIND = 10
@@ -46,15 +54,42 @@ class OursLong(Ours):
         )
 
     def grow(self, stream: str, version: int) -> None:
-        """Prepare a stream quickly: big commits, the last events one by one, a snapshot, ten events more."""
+        """Prepare a stream quickly: commits of ten events with snapshots as usual, then the last events one by one."""
         short = min(SHORT_COMMITS, version)
-        for after in range(0, version - short, BIG_COMMIT):
-            self.append(stream, min(BIG_COMMIT, version - short - after), after)
+        for some in batched(self._past(stream_name("bench", stream), version - short), 25, strict=False):
+            left: Any = {self.table: [{"PutRequest": {"Item": item}} for item in some]}
+            while left:
+                left = self.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
         for after in range(version - short, version):
             self.append(stream, 1, after)
-        self.snapshot(stream)
+        take_snapshot(self.store, DECIDER, stream_name("bench", stream), version)
         for after in range(version, version + BEHIND):
             self.append(stream, 1, after)
+
+    def _past(self, stream: str, version: int) -> Iterator[NewItem]:
+        state = State()
+        for after in range(0, version, COMMIT):
+            events = [new(after + n) for n in range(1, min(COMMIT, version - after) + 1)]
+            state, last = DECIDER.fold(state, events), after + len(events)
+            at = START + timedelta(seconds=last)
+            stored = tuple(map(DECIDER.codec.encode, events))
+            yield commit_to_item(Commit(stream, after + 1, stored, f"{after:016}", at))
+            if last % DEFAULT_INTERVAL == 0:
+                yield snapshot_to_item(Snapshot(stream, last, DECIDER.schema, DECIDER.dump(state), at))
+
+    def one_event(self, stream: str, version: int) -> int:
+        """Read the event of a version; return it."""
+        page = read_page(self.store, DECIDER.codec, stream_name("bench", stream), after=version - 1, limit=1)
+        return page.events[0].version
+
+    def state_after(self, stream: str, version: int) -> int:
+        """Load the state as it was at a version; return it."""
+        return load_version(self.store, DECIDER, stream_name("bench", stream), version).state.version
+
+    def state_then(self, stream: str, version: int) -> int:
+        """Load the state as it was when a stream came to a version; return it."""
+        at = START + timedelta(seconds=version)
+        return load_at(self.store, DECIDER, stream_name("bench", stream), at).state.version
 
     def change_cold(self, stream: str) -> None:
         """Run a command as a process does that knows nothing, at the usual interval."""

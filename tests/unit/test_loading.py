@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,41 @@ def test_every_past_state_is_the_fold_of_its_events_with_any_snapshots(
     commits = data.draw(st.integers(0, len(sizes)))
     then = load_at(store, COUNTER, "counter-1", START + timedelta(seconds=commits))
     assert (then.version, then.state.total) == (sum(sizes[:commits]), sum(range(sum(sizes[:commits]) + 1)))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2)), max_size=9),
+    st.lists(st.integers(1, 9), max_size=3),
+    st.integers(-1, 20),
+    st.integers(1, 3),
+)
+def test_a_moment_is_found_wherever_it_lies(
+    commits: list[tuple[int, int]], snapshots_after: list[int], seconds: int, page: int
+) -> None:
+    store, head, then, expected = MemoryEventStore(), Head("counter-1", 0), START, 0
+    moment = START + timedelta(seconds=seconds)
+    for n, (size, later) in enumerate(commits):
+        then += timedelta(seconds=later)
+        events = (COUNTER.codec.encode(Added(amount=1)),) * size
+        commit = Commit("counter-1", head.version + 1, events, f"c{n}", then)
+        store.append(commit, after=head)
+        head = commit.head
+        expected = head.version if then <= moment else expected
+        if n in snapshots_after:
+            take_snapshot(store, COUNTER, "counter-1", head.version)
+    with patch("eventfold.aggregates.loading.first_page", lambda: page):
+        found = load_at(store, COUNTER, "counter-1", moment)
+    assert (found.version, found.state.total) == (expected, expected)
+    assert found.at is None or found.at <= moment
+
+
+def test_a_moment_in_a_stream_that_lacks_commits_is_an_error_and_no_endless_search() -> None:
+    store = filled(*(1,) * 40)
+    for missing in (1, 2, 7, 8, 9, 20):
+        del store._streams["counter-1"][missing]
+    for seconds in range(3, 40):
+        with pytest.raises(BrokenStreamError):
+            load_at(store, COUNTER, "counter-1", START + timedelta(seconds=seconds))
 
 
 def test_a_load_stops_at_the_newest_snapshot() -> None:

@@ -27,7 +27,7 @@ from eventfold import (
     take_snapshot,
     upcaster,
 )
-from eventfold.aggregates.history import read_events
+from eventfold.aggregates.history import read_events, read_page
 from eventfold.core.errors import UnknownEventError
 from eventfold.core.upcasting import UpcasterChain
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
@@ -206,3 +206,17 @@ def test_the_audit_trail_shows_the_parts_of_a_split_together_and_nothing_of_what
     ]
     assert [one.version for one in read_events(store, ACCOUNTS.codec, STREAM, limit=1)] == [2, 2]
     assert [one.version for one in read_events(store, ACCOUNTS.codec, STREAM, after=2, limit=1)] == [3]
+
+
+@given(st.lists(st.lists(kinds, min_size=1, max_size=4), min_size=1, max_size=6), st.integers(1, 4))
+def test_pages_of_the_audit_trail_together_show_each_event_once(commits: list[list[str]], limit: int) -> None:
+    store = filled(commits)
+    found, after, more = [], 0, True
+    while more:
+        page = read_page(store, ACCOUNTS.codec, STREAM, after=after, limit=limit)
+        assert len({one.version for one in page.events}) <= limit
+        found += page.events
+        more = page.more
+        assert page.events or not more
+        after = page.events[-1].version if page.events else after
+    assert found == read_events(store, ACCOUNTS.codec, STREAM)

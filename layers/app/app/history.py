@@ -9,8 +9,7 @@ from pydantic import BaseModel, JsonValue
 
 from app.users.rules import USERS, UserNotFoundError
 from eventfold import load, load_at, load_version
-from eventfold.aggregates.history import read_events
-from eventfold.aggregates.loading import first_page
+from eventfold.aggregates.history import read_page
 from eventfold.core.store import end_of
 
 if TYPE_CHECKING:
@@ -59,11 +58,11 @@ class UserHistory:
         Raises:
             UserNotFoundError: there is no such user.
         """
-        events = read_events(self._store, USERS.codec, USERS.stream(id_), after=after, limit=limit + 1)
-        if not events and (after == 0 or end_of(self._store, USERS.stream(id_)).version == 0):
+        page = read_page(self._store, USERS.codec, USERS.stream(id_), after=after, limit=limit)
+        if not page.events and (after == 0 or end_of(self._store, USERS.stream(id_)).version == 0):
             raise UserNotFoundError
-        entries = [_entry(recorded) for recorded in events[:limit]]
-        return AuditTrail(events=entries, after=entries[-1].version if len(events) > limit else None)
+        entries = [_entry(recorded) for recorded in page.events]
+        return AuditTrail(events=entries, after=entries[-1].version if page.more else None)
 
     def state(self, id_: str, version: int | None, at: datetime | None) -> PastUser:
         """Return the user at a version, at a moment, or now.
@@ -81,7 +80,7 @@ class UserHistory:
             return load_version(self._store, USERS, stream, version)
         if at is not None:
             return load_at(self._store, USERS, stream, at)
-        return load(self._store, USERS, stream, page_size=first_page())
+        return load(self._store, USERS, stream)
 
 
 def _entry(recorded: Recorded[UserEvent]) -> AuditEntry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
@@ -62,12 +62,13 @@ def load[C: Command, S: BaseModel, E: Event](
     decider: Decider[C, S, E],
     stream: str,
     *,
-    page_size: int | None = None,
+    page_size: int | None = first_page(),
     consistent: bool = True,
 ) -> Loaded[S]:
     """Return the state now: one newest-first query, which stops at the first usable snapshot.
 
-    Where none is near, the rest is replayed from version 1 as it is read, so that memory does not grow with the stream.
+    `page_size` is how many items it asks for first, None as many as a page holds: for streams without snapshots.
+    Where no snapshot is near, the rest is replayed from version 1 as it is read: memory does not grow with the stream.
     An eventually consistent read costs half and may be some commits behind. Its pages may come from replicas that
     differ, so one that looks broken is read again, consistently.
 
@@ -87,15 +88,39 @@ def load_version[C: Command, S: BaseModel, E: Event](
     store: EventStore, decider: Decider[C, S, E], stream: str, version: int
 ) -> Loaded[S]:
     """Return the state as it was right after `version`, or the newest if the stream ends before."""
-    return _replay(store, decider, stream, store.newest_first(stream, upto=version), upto=version)
+    newest_first = store.newest_first(stream, upto=version, page_size=first_page())
+    return _replay(store, decider, stream, newest_first, upto=version)
 
 
 def load_at[C: Command, S: BaseModel, E: Event](
     store: EventStore, decider: Decider[C, S, E], stream: str, at: datetime
 ) -> Loaded[S]:
-    """Return the state as it was at a moment: everything committed up to then, inclusive."""
-    items = store.newest_first(stream)
-    return _replay(store, decider, stream, (item for item in items if item.at <= at))
+    """Return the state as it was at a moment: everything committed up to then, inclusive.
+
+    Looks at the newest page first. A stream's time never runs backwards, so an older moment is searched for by halves,
+    one item a request: 14 requests for 10,000 events, 17 for 100,000.
+    """
+    newest_first = store.newest_first(stream, page_size=first_page())
+    after = 1
+    for item in islice(newest_first, first_page()):
+        if item.at <= at:
+            return _replay(store, decider, stream, chain([item], newest_first))
+        after = item.version
+    version = _last_until(store, stream, at, after)
+    return load_version(store, decider, stream, version) if version else Loaded(stream, 0, decider.initial)
+
+
+def _last_until(store: EventStore, stream: str, at: datetime, after: int) -> int:
+    """Return the version that a stream had at a moment, where it is known that it had come to `after` only later."""
+    before = 0
+    while after - before > 1:
+        middle = (before + after) // 2
+        item = next(iter(store.newest_first(stream, upto=middle, page_size=1)), None)
+        if item is None or item.at <= at:  # None: commits are missing, which the replay finds out
+            before = max(middle, item.head.version) if item else middle
+        else:
+            after = min(middle, item.version)
+    return before
 
 
 def apply[C: Command, S: BaseModel, E: Event](

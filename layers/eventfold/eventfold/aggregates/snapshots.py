@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from eventfold.aggregates.loading import first_page, load
+from eventfold.aggregates.loading import load
 from eventfold.core.commit import Snapshot
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def take_snapshot[C: Command, S: BaseModel, E: Event](
         UnstableStateError: its JSON would read back as another state.
         UnreadableStreamError: the stream can't be replayed.
     """
-    loaded = load(store, decider, stream, page_size=first_page())
+    loaded = load(store, decider, stream)
     if loaded.version == 0 or loaded.at is None or loaded.snapshot_version >= due:
         return None
     snapshot = Snapshot(

@@ -179,6 +179,11 @@ class Snapshot(NamedTuple):
     at: datetime
     refs: tuple[CommitRef, ...] = ()
 
+    @property
+    def head(self) -> Head:
+        """Where the stream ended when it was taken."""
+        return Head(self.stream, self.version)
+
 
 def check_commit(commit: Commit, after: Head | None) -> None:
     """Refuse what must never reach a store.

@@ -79,6 +79,4 @@ def already_appended(store: EventStore, commit: Commit) -> bool:
 
 def end_of(store: EventStore, stream: str) -> Head:
     """Return where the stream ends now, read consistently. One request."""
-    for item in store.newest_first(stream, page_size=1):
-        return item.head if isinstance(item, Commit) else Head(stream, item.version)
-    return Head(stream, 0)
+    return next((item.head for item in store.newest_first(stream, page_size=1)), Head(stream, 0))

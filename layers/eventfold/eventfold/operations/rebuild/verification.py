@@ -108,7 +108,7 @@ class Prover:
     ) -> tuple[str | None, Counts]:
         """Return how the stored row differs from its events, and what the events up to it add to shared counters."""
         if mark is None:
-            return ("has no row", {}) if next(self._store.oldest_first(stream), None) else (None, {})
+            return ("has no row", {}) if next(self._store.oldest_first(stream, page_size=1), None) else (None, {})
         # It has gone on since, or the source did not bring it all.
         if folded is None or folded.version != mark.version:
             try:
