@@ -246,28 +246,38 @@ def folded_or_none(target: AnyTarget, reading: StreamReading[Any]) -> Mark | Non
 
 
 def redriven(runner: ProjectionRunner, target: AnyTarget, stream: str, upto: int | None = None) -> str | None:
-    """Bring one stream to its end, or to a version, from the event table; return why it had to be parked, if so."""
-    done = runner.redrive(target, [stream], upto={} if upto is None else {stream: upto})
-    for failure in done.failed.values():
-        raise failure
-    return reason_of(done.parked[stream]) if stream in done.parked else None
+    """Bring one stream to its end, or to a version, from the event table; return why it had to be parked, if so.
+
+    Raises:
+        StoreUnavailableError: at every attempt, or others were faster at each. Neither is wrong with the stream.
+    """
+
+    def once() -> str | None:
+        result = runner.redrive(target, [stream], upto={} if upto is None else {stream: upto})
+        if failure := result.failed.get(stream):
+            raise failure
+        failure = result.parked.get(stream)
+        if isinstance(failure, StoreUnavailableError | RowConflictError):
+            raise StoreUnavailableError(str(failure)) from failure
+        return reason_of(failure) if failure else None
+
+    return patiently(once)
 
 
-def patiently(write: Callable[[], None]) -> None:
-    """Write, and again while the store is throttled.
+def patiently[T](work: Callable[[], T]) -> T:
+    """Work, and again while the store is throttled.
 
     Raises:
         StoreUnavailableError: at every attempt.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            write()
+            return work()
         except StoreUnavailableError:
             if attempt == _ATTEMPTS:
                 raise
             time.sleep(min(5.0, 0.05 * 2**attempt))
-        else:
-            return
+    raise AssertionError("attempts is at least 1")
 
 
 def summed(parts: Sequence[Progress]) -> Progress:
