@@ -8,6 +8,11 @@ from __future__ import annotations
 PARTITION_WCU = 1_000
 """Write units a second of one partition, and so of one key.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html"""
+PARTITION_RCU = 3_000
+"""Read units a second of one partition, and so of one item. The same page."""
+READ_UNIT_BYTES = 4 * 1024
+"""Read consistently in one request; eventually consistent, they are half a unit.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/capacity-unit-calculations.html"""
 NEW_TABLE_WCU = 4_000
 """What a new on-demand table or index takes at once; twice the peak so far within 30 minutes.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html"""
@@ -60,6 +65,8 @@ A transaction prepares and commits, so it is reckoned as two.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Introduction.html"""
 ACCESS_LOG_BYTES = 250
 """A line of template.yaml's access log format, filled in."""
+LISTED_ROW_BYTES = 250
+"""A user in the index of lists, with a name and an e-mail address of a usual length."""
 CONFLICT_RETRIES = 8
 """How often a tally tries a transaction that another one was in the way of (eventfold.dynamodb.tallies)."""
 CONFLICT_LOSS = 0.01

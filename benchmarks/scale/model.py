@@ -43,13 +43,16 @@ class Workload:
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set: parameters of template.yaml, and quotas and warm throughput asked of AWS."""
+    """What can be set: parameters of template.yaml, and quotas and warm throughput asked of AWS.
+
+    A new stack's list lies in one partition. A rebuild spreads it over `ListShards`.
+    """
 
     throttling_rate: float = 500
     parallelization: int = 4
     batch_size: int = 100
     projection_writers: int = 8
-    list_shards: int = 4
+    list_shards: int = 1
     tally_shards: int = 8
     memory_mb: int = 1_024
     gateway_quota: float = facts.GATEWAY_QUOTA
@@ -106,7 +109,7 @@ class Model:
     def read_model_units(self, workload: Workload) -> float:
         """Return a commit's write units in the read-model table: its row, and a transaction's checkpoint and counters.
 
-        What is counted changes two counters, a total and a day.
+        What is counted changes two items, the total and the month.
         """
         return 1 + facts.TRANSACTION_FACTOR * (1 + 2 * workload.counted)
 

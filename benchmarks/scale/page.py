@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.page import table
-from benchmarks.scale import facts
+from benchmarks.scale import facts, queries
 from benchmarks.scale.model import HEADROOM, Model, Settings, Workload, hours_to_grow
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ FACTORS, BATCHES = (1, 2, 3, 4, 10), (10, 100, 1_000)
 ROUND_TRIPS = (0.0025, facts.DYNAMODB_SECONDS, 0.010)
 NAMES = {
     "throttling_rate": "`ThrottlingRate`",
-    "list_shards": "`ListShards`",
+    "list_shards": "`ListShards`, by a rebuild",
     "tally_shards": "`TallyShards`",
     "events_warm": "`EventsWarmWrites`",
     "read_models_warm": "`ReadModelsWarmWrites`",
@@ -64,6 +64,20 @@ The bill at 1,000,000 commands a second. Queries, storage, backups and traffic a
 From nothing, with settings made for the rate: Lambda gives a function 1,000 executions at once, and 1,000 more every
 10 s. Of the first minute's commands it accepts {growing}.
 
+## What a query asks for
+
+Of DynamoDB, from a warm process, with the shards of the three rates. DynamoDB Local counts the same, at 20 rows and at
+10,000 ([test_query_costs.py](../tests/integration/test_query_costs.py)). A request takes 5 ms; eight go side by side.
+
+{queries}
+A list is cut into ranges of names, each a partition of the index, so a page is one request however many there are; one
+that lies across a border asks two. Spread over {hashed_shards} partitions by a hash, each page would ask all of them,
+for {hashed:,.2f} dollars a million. Statistics sum what is written in many places, and are read consistently, so that
+they never go back.
+
+One item is read {item_reads:,} times a second at the most. Every `GET /users/{{id}}` reads the directory's control
+item, every `GET /stats` that of the statistics: so many of each are answered in a second. No setting moves that.
+
 ## Hot streams
 
 Commits of one aggregate come one after the other: {one:.0f} a second. No setting moves that: a busier one has to be cut
@@ -87,6 +101,8 @@ def markdown(model: Model) -> str:
     sized, bill = model.sized_for(top), model.dollars_a_day(top, model.sized_for(top))
     shares = ((name, f"{one:,.0f}", f"{one / sum(bill.values()):.0%}") for name, one in bill.items())
     growing = ((rate, model.first_minute(Workload(rate), model.sized_for(Workload(rate)))) for rate in RATES)
+    shards = model.sized_for(Workload(RATES[1])).list_shards
+    hashed = queries.listed_by_hash(21, facts.LISTED_ROW_BYTES, shards)
     return _PAGE.format(
         **{name: getattr(top, name) for name in ("kb", "streams", "skew", "counted")},
         headroom=HEADROOM - 1,
@@ -97,6 +113,13 @@ def markdown(model: Model) -> str:
         bill=_table(("", "$ a day", "share"), shares),
         growing=", ".join(f"{share:.0%} at {rate:,.0f}" for rate, share in growing),
         one=1 / model.command_seconds(Settings()),
+        queries=_table(
+            ("query", "`TallyShards`", "requests", "read units", "$ a million", "ms"),
+            queries.rows(sorted({model.sized_for(Workload(rate)).tally_shards for rate in RATES}), model.round_trip),
+        ),
+        hashed_shards=hashed.requests,
+        hashed=hashed.dollars_a_million,
+        item_reads=facts.PARTITION_RCU,
         skews=_table(("Zipf exponent", "share of the busiest", "reached at commands / s of all"), _skews(model, top)),
         mappings=_table(("ParallelizationFactor", "BatchSize", "commits / s", "keeps up"), _mappings(model)),
         trips=_table(("a request takes", "a command, ms", "a batch of 100, ms", "keeps up as above"), _trips(model)),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 
+from app.users.stats import _place
 from benchmarks.load.figures import Measured
+from benchmarks.scale import queries
 from benchmarks.scale.__main__ import MEASURED, PAGE
 from benchmarks.scale.model import Model, Settings, Workload, hours_to_grow
 from benchmarks.scale.page import RATES, keeps_up, markdown
@@ -38,7 +41,7 @@ def test_each_limit_is_its_capacity_by_what_a_command_needs_of_it() -> None:
     # A row, and a transaction's two units for the checkpoint and, one in five, for a total and a day.
     assert found["read models, warm"] == pytest.approx(4_000 / (1 + 2 * (1 + 0.2 * 2)))
     assert found["read models, quota"] == pytest.approx(40_000 / 3.8)
-    assert found["index by_sort"] == 4 * 1_000 / 2
+    assert found["index by_sort"] == 1_000 / 2
     # 8 tries refused in a row 1 % of the time: 56 % of all are refused, so that share of 100 a second is served.
     assert found["counters"] == pytest.approx(8 * 56.234 / 0.2, rel=1e-4)
     # Four shards with four lanes, each 100 commits a batch.
@@ -57,8 +60,9 @@ def test_settings_made_for_a_rate_hold_it(rate: float) -> None:
 def test_each_setting_moves_the_point_that_breaks_first() -> None:
     rungs = list(MODEL.ladder(Workload(1e6)))
     assert rungs[0].limit.name == "ThrottlingRate"
-    assert (rungs[1].limit.name, rungs[1].limit.setting) == ("read models, warm", "read_models_warm")
-    assert rungs[1].limit.rate == pytest.approx(4_000 / 3.8)
+    names = [(one.limit.name, one.limit.setting) for one in rungs[1:3]]
+    assert names == [("index by_sort", "list_shards"), ("read models, warm", "read_models_warm")]
+    assert [one.limit.rate for one in rungs[1:3]] == pytest.approx([500, 4_000 / 3.8])
     rates = [one.limit.rate for one in rungs]
     assert rates == sorted(rates)
     assert rates[-1] > 1e6
@@ -99,6 +103,26 @@ def test_the_bill_follows_from_the_prices() -> None:
     assert bill["Lambda, commands"] == pytest.approx(8.64 * 0.2 + gigabyte_seconds * 0.0000133334)
 
 
+def test_what_queries_ask_for_follows_from_what_they_read() -> None:
+    assert queries.by_id() == queries.Asked(1, 2)
+    assert queries.listed(21, 195) == queries.Asked(1, 0.5)  # 4,095 bytes
+    assert queries.listed(101, 250) == queries.Asked(1, 3.5)
+    assert queries.listed_by_hash(21, 250, 4) == queries.Asked(4, 4)
+    assert queries.stats(2, 8) == queries.Asked(1, 2 + 3 * 8)
+    assert queries.stats(13, 7) == queries.Asked(1, 100)
+    assert queries.stats(13, 8) == queries.Asked(2, 114)
+    assert queries.stats(13, 64).waits(0.005) == pytest.approx(0.010)  # 9 requests, 8 of them at a time.
+    assert queries.stats(2, 8).dollars_a_million == pytest.approx(3.25)
+
+
+def test_spans_lie_in_as_many_months_as_reckoned() -> None:
+    last = date(2026, 7, 15)
+    for span, months in queries.SPANS.items():
+        days = int(span.split()[0])
+        assert len({_place(last - timedelta(n))[0] for n in range(days)}) == months
+    assert len({_place(date(2026, 3, 1) - timedelta(n))[0] for n in range(30)}) == 3
+
+
 def test_functions_grow_by_1_000_in_10_seconds_and_tables_double_in_30_minutes() -> None:
     workload = Workload(1e6)
     took = MODEL.command_seconds(Settings())
@@ -115,7 +139,7 @@ def test_the_defaults_are_those_of_the_template_and_of_the_code() -> None:
         parallelization=mapping["ParallelizationFactor"],
         batch_size=mapping["BatchSize"],
         projection_writers=parameters["ProjectionWriters"],
-        list_shards=parameters["ListShards"],
+        list_shards=1,  # Nothing is laid out in a new stack.
         tally_shards=parameters["TallyShards"],
         memory_mb=TEMPLATE["Globals"]["Function"]["MemorySize"],
         events_warm=parameters["EventsWarmWrites"],
