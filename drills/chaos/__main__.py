@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from app.settings import Settings
 from app.users.rules import USERS
 from drills.chaos import troubles
+from drills.chaos.audit import Audit
 from drills.chaos.checks import check_events, check_read_models, left_behind, verify
 from drills.chaos.functions import TEMPLATE, Functions
 from drills.chaos.queries import Queries
 from drills.chaos.rebuilds import Rebuilds
 from drills.chaos.world import World
 from drills.chaos.writers import LONG, Book, Writer
-from eventfold.dynamodb import create_client
 from eventfold.testing.checker import Finding, Word, Wrong
 from eventfold.testing.mapping import resource_properties
 from local import dynamodb_local
@@ -51,10 +51,10 @@ class Run:
             snapshot_every=10,
             aws_endpoint_url=url,
         )
-        self.client = create_client(url, read_timeout=20)  # without faults, for the checks
-        _create_tables(self.client, tables)
         random.seed(options.seed)  # what the library and botocore draw their jitter from
         self.world = World(url, tables, options.seed, options.commands, options.writers)
+        self.client = self.world.client()  # without faults, for the checks
+        _create_tables(self.client, tables)
         self.book = Book([str(number) for number in range(options.users)] + [LONG])
         shares = [len(range(number, options.commands, options.writers)) for number in range(options.writers)]
         self.writers = [Writer(self.world, self.book, number, share) for number, share in enumerate(shares)]
@@ -97,7 +97,8 @@ class Run:
                 workers[f"{name}, lane {number}"] = partial(pump.work_on, number, pause=world.pause)
         for trouble in troubles.ALL:
             workers[trouble.__name__] = partial(trouble, world, functions)
-        return {**workers, "queries": self.queries, "rebuilds": self.rebuilds}
+        audit = Audit(world, functions, self.client)
+        return {**workers, "queries": self.queries, "rebuilds": self.rebuilds, "audit": audit}
 
     def report(self) -> str:
         """Return the run in figures."""

@@ -37,6 +37,7 @@ from functions.snapshots import handler as snapshots
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
     from app.users.directory import DirectoryRow
@@ -74,8 +75,8 @@ class Functions:
         self.bugs: set[tuple[str, str]] = set()
         """The processes in which a read model's code has a bug at the moment, with its name."""
         self._random = world.dice("functions")
-        self._take_place()
-        client = wiring.dynamodb()
+        client = world.client()
+        self._take_place(client)
         world.turns.watch(client)
         self.faults = FaultInjector(client, seed=world.seed * 1000 + 999, sleep=world.pause)
         for fault, probability in RATES.items():
@@ -104,10 +105,12 @@ class Functions:
         wiring.DECIDERS[USERS.category] = self.world.users_of("snapshots")
         return snapshots.lambda_handler(event, context)
 
-    def _take_place(self) -> None:
+    def _take_place(self, client: DynamoDBClient) -> None:
         """Wire the functions to the tables and to the world's time, their read models to bugs, their logs to counts."""
         world = self.world
         settings.use(world.tables)
+        parts: Any = wiring
+        parts.dynamodb = lambda: client
         telemetry.logger.setLevel(logging.CRITICAL)
         pools: tuple[Any, ...] = (projector, filling)
         for pool in pools:
@@ -117,7 +120,7 @@ class Functions:
             TallyTarget(replace(STATS, count=self._count), wiring.tally_store()),
         )
         names = [target.name for target in self.targets]
-        rebuild_store = DynamoDBRebuildStore(wiring.dynamodb(), world.tables.read_models_table, clock=world.clock)
+        rebuild_store = DynamoDBRebuildStore(client, world.tables.read_models_table, clock=world.clock)
 
         def feed() -> Feed:
             generations = Generations(wiring.control_store(), names, clock=lambda: world.turns.now)
@@ -131,6 +134,7 @@ class Functions:
         self.feed: Callable[[], Feed] = lambda: feeds[threading.current_thread().name]
         modules: tuple[Any, ...] = (projections, redriving, rebuilds, verification)
         for module in modules:
+            module.dynamodb = parts.dynamodb
             module.feed = self.feed
             module.targets = lambda: self.targets
             module.rebuild_store = lambda: rebuild_store

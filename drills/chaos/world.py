@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from app.users.rules import USERS, UserUpdated, evolve
 from eventfold.core.errors import StoreUnavailableError
+from eventfold.dynamodb import create_client
 from eventfold.testing.faults import CrashError
 from eventfold.testing.turns import Turns
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from app.settings import Settings
     from app.users.rules import User, UserCommand, UserEvent
     from eventfold import Decider
@@ -67,6 +70,10 @@ class World:
     def dice(self, name: str) -> random.Random:
         """Return a worker's own source of chance."""
         return random.Random(f"{self.seed}/{name}")  # noqa: S311 - a workload, not a secret
+
+    def client(self) -> DynamoDBClient:
+        """Return a client that waits as long as a busy machine may take: a time-out would be no fault of the seed's."""
+        return create_client(self.url, connect_timeout=60, read_timeout=60)
 
     def clock(self) -> datetime:
         """Tell the time, in UTC."""

@@ -12,7 +12,7 @@ from app.users.rules import USERS, CreateUser, DeleteUser, UpdateUser, UserError
 from drills.chaos.world import RUSH_COMMANDS
 from eventfold import CommandHandler, Commit, Head, Request
 from eventfold.core.errors import EventfoldError, StoreUnavailableError, TooManyConflictsError
-from eventfold.dynamodb import DynamoDBEventStore, create_client
+from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.testing.checker import Finding, Ledger, Wrong
 from eventfold.testing.faults import CrashError, Fault, FaultInjector
 
@@ -82,7 +82,7 @@ class Writer:
         self._random = world.dice(self.name)
         self._commands = commands
         self._long = max(1, commands // LONG_COMMITS) if number == 0 else 0
-        client = create_client(world.url, read_timeout=20)
+        client = world.client()
         world.turns.watch(client)
         self.faults = FaultInjector(client, seed=world.seed * 1000 + number, sleep=world.pause)
         for fault, probability in RATES.items():

@@ -1,0 +1,95 @@
+"""Between two rushes, when nothing is on its way: whatever is behind is parked, or lies in the failures bucket."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from app.users.directory import DIRECTORY
+from app.users.stats import STATS
+from drills.chaos.world import RUSH_SECONDS
+from eventfold.dynamodb.controls import DynamoDBControlStore
+from eventfold.dynamodb.parked import DynamoDBParkedStore
+from eventfold.read_models.parking import all_generations
+from eventfold.read_models.target import GenerationName
+from eventfold.testing.checker import Finding, Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from drills.chaos.functions import Functions
+    from drills.chaos.world import World
+
+LULL = 0.6
+"""Which part of the time between two rushes is over when it looks."""
+_NONE = {"N": "0"}
+
+
+class Audit:
+    """Looks for streams that a read model is behind with and nobody knows of, by the tables alone.
+
+    Its client is not watched, so it sees them all at one moment of the others.
+    """
+
+    def __init__(self, world: World, functions: Functions, client: DynamoDBClient) -> None:
+        self._world = world
+        self._functions = functions
+        self._client = client
+        self._found: set[tuple[GenerationName, str]] = set()
+
+    def __call__(self) -> None:
+        """Look in every lull in which all that was committed has been fed."""
+        world, pump = self._world, self._functions.pumps["projections"]
+        while world.pause_until((world.turns.now // RUSH_SECONDS + 1 + LULL) * RUSH_SECONDS):
+            while (pump.fetch() or pump.waiting) and not world.active:
+                world.pause(1)
+            if not world.active:
+                self._look()
+
+    def _look(self) -> None:
+        self._world.counts["audits"] += 1
+        parked = DynamoDBParkedStore(self._client, self._world.tables.parked_table).listed()
+        known = {(one.projection, one.stream) for one in parked}
+        given_up = {
+            record["dynamodb"]["Keys"]["stream"]["S"] for one in self._functions.bucket() for record in one.records
+        }
+        for name, stream in sorted(self._behind() - self._found):
+            names = {str(name), all_generations(name.read_model)}
+            if stream not in given_up and known.isdisjoint((one, stream) for one in names):
+                self._found.add((name, stream))
+                self._world.wrong.append(Finding(stream, Wrong.DIFFERING, f"{name} is behind, and nobody knows"))
+
+    def _behind(self) -> set[tuple[GenerationName, str]]:
+        """Return the streams with commits that a generation has not seen, though it should have."""
+        rows = self._world.tables.read_models_table
+        heads: dict[str, float] = defaultdict(float)
+        for item in self._scan(self._world.tables.events_table, "stream", "commit"):
+            if "commit" in item:  # A snapshot has none.
+                heads[item["stream"]["S"]] = max(heads[item["stream"]["S"]], float(item["version"]["N"]))
+        marks = {item["key"]["S"]: float(item.get("version", _NONE)["N"]) for item in self._scan(rows, "key")}
+        fed = [
+            (GenerationName(name, one.number), sign)
+            for name, sign in ((DIRECTORY.name, "#"), (STATS.name, "@"))
+            for one in DynamoDBControlStore(self._client, rows).read([name])[name].live
+            if one.status != "filling"
+        ]
+        return {
+            (generation, stream)
+            for generation, sign in fed
+            for stream, version in heads.items()
+            if version > marks.get(f"{generation}{sign}{stream}", 0)
+        }
+
+    def _scan(self, table: str, *names: str) -> Iterator[dict[str, Any]]:
+        """Yield what of a table's items has these names, and their versions."""
+        attributes = {f"#{name}": name for name in (*names, "version")}
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=table,
+            ConsistentRead=True,
+            ProjectionExpression=", ".join(attributes),
+            ExpressionAttributeNames=attributes,
+        )
+        for page in pages:
+            yield from page["Items"]
