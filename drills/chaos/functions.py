@@ -17,6 +17,7 @@ from app import rebuilds, settings, telemetry, verification, wiring
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS
 from app.users.stats import STATS
+from eventfold.dynamodb import batches
 from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.operations.rebuild import filling
 from eventfold.read_models import projector
@@ -112,7 +113,7 @@ class Functions:
         parts: Any = wiring
         parts.dynamodb = lambda: client
         telemetry.logger.setLevel(logging.CRITICAL)
-        pools: tuple[Any, ...] = (projector, filling)
+        pools: tuple[Any, ...] = (batches, projector, filling)
         for pool in pools:
             pool.ThreadPoolExecutor = InlineExecutor
         self.targets: tuple[AnyTarget, ...] = (

@@ -63,15 +63,15 @@ class Rebuilds:
 
     def _run(self, ask: dict[str, Any]) -> None:
         """Go through the state machine's steps."""
-        following = self._step(ask | {"step": "begin", "phase": "begin"})
+        following = self._step(ask | {"step": "begin", "phase": "begin", "generation": 0})
         while following["phase"] != "done":
+            now = ask | {key: following[key] for key in ("phase", "generation")}
             self._world.pause(following["wait"])
             for part in following["parts"]:
-                work = ask | {"step": "work", "phase": following["phase"], "part": part}
-                while not self._step(work)["done"]:
+                while not self._step(now | {"step": "work", "part": part})["done"]:
                     pass
             self._queries.look()
-            following = self._step(ask | {"step": "close", "phase": following["phase"]})
+            following = self._step(now | {"step": "close"})
             self._queries.look()
 
     def _step(self, event: dict[str, Any]) -> dict[str, Any]:
