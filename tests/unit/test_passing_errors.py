@@ -78,7 +78,6 @@ def writes(client: DynamoDBClient) -> dict[str, Callable[[], object]]:
         "row": lambda: DynamoDBRowStore(client, READ_MODELS_TABLE).put("p", Row("thing-1", 1, "{}"), replaces=0),
         "control": lambda: controls.write(Control.first("p").begun("table", 1, AT)),
         "progress": lambda: controls.save_progress("p.2", "fill", Progress(part=1)),
-        "forget": lambda: controls.forget_progress("p.2", [1]),
         "hold": lambda: controls.hold("p", "me", 30),
         "let go": lambda: controls.release("p", "me"),
         "park": lambda: parked.park("p", "thing-1", 1, "why"),
