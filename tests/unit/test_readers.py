@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from eventfold import Recorded
     from eventfold.operations.verify.keys import StoredKey
+    from eventfold.read_models.generations import Generation
     from eventfold.read_models.target import AnyTarget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -219,7 +220,7 @@ class World:
 
     def _build(self, rebuild: Rebuild, runner: ProjectionRunner, number: int) -> None:
         source = TableSource(self.store, 1)
-        generation = rebuild.begin("table", 1)
+        generation = self._begin(rebuild)
         while generation.status != "ready":
             self.turns.take(rebuild.pause(generation))
             try:
@@ -235,6 +236,13 @@ class World:
                 if "is not what the events make" in str(refused):
                     raise AssertionError from refused
                 self.turns.take(1)
+
+    def _begin(self, rebuild: Rebuild) -> Generation:
+        """Begin, and again while the store is out of reach, as the state machine does."""
+        while True:
+            with suppress(StoreUnavailableError):
+                return rebuild.begin("table", 1)
+            self.turns.take(1)
 
     def _switch(self, rebuild: Rebuild, number: int) -> None:
         while True:
