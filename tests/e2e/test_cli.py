@@ -62,7 +62,7 @@ def test_streams_and_snapshots(folder: Path, user: str) -> None:
     assert [(one["version"], one["type"]) for one in shown] == [(1, "UserCreated"), (2, "UserUpdated")]
     assert json.loads(run(folder, "stream", "state", user, "--version", "1", "--json"))["state"]["name"] == "Ada"
     assert run(folder, "stream", "diff", user, "1", "2", code=1) == "name: 'Ada' -> 'Grace'\n"
-    assert run(folder, "snapshot", "take", user) == f"{user} at version 2\n"
+    assert run(folder, "snapshot", "take", user) == f"{user} at version 2: taken\n"
     (snapshot,) = json.loads(run(folder, "snapshot", "list", user, "--json"))
     assert (snapshot["version"], snapshot["used"]) == (2, True)
 
