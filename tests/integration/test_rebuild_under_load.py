@@ -52,7 +52,7 @@ class Load:
 
     def write(self, seed: int) -> None:
         dice = random.Random(seed)  # noqa: S311 - a load, not a secret
-        while not self.stopped.is_set():
+        while not self.stopped.wait(0.05):  # The feed has one writer here, and has to keep up.
             id_ = f"u{dice.randrange(USERS_AT_FIRST)}"
             wiring.users().handle(id_, UpdateUser(name=f"Name {dice.randrange(10**6)}"))
             if dice.random() < 0.1:
