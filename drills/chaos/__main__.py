@@ -1,6 +1,6 @@
 """`make chaos`: thousands of commands under every fault there is, then every promise checked.
 
-Writers, functions and operators are threads that take turns by seed, so that a seed draws the same troubles again.
+Writers, functions and operators are threads that take turns by seed, so a seed that fails does so again.
 """
 
 from __future__ import annotations

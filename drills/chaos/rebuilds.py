@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from eventfold.operations.rebuild.steps import Rebuild
     from eventfold.read_models.generations import Status
 
-TRIES = 5
 SECONDS = 900.0
 """The rebuild function's timeout."""
 
@@ -84,17 +83,17 @@ class Rebuilds:
         raise StoreUnavailableError("at every attempt")
 
     def _try(self, name: str, what: str, step: Callable[[Rebuild], None]) -> bool:
-        """Make one of the operator's steps, again where it fails or is refused for now."""
-        for _ in range(TRIES):
+        """Make one of the operator's steps, again where it fails or is refused for now, until the writers are done."""
+        while True:
             try:
                 step(self._rebuild(name))
             except (*NO_ANSWER, RebuildRefusedError) as error:
                 self._note(f"{what} that failed", error)
-                self._world.pause(30)
             else:
                 self._world.counts[what] += 1
                 return True
-        return False
+            if not self._world.pause_until(self._world.turns.now + 30):
+                return False
 
     def _switch(self, rebuild: Rebuild, status: Any) -> None:
         self._world.pause(rebuild.settles_in())

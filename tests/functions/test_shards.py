@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,12 +24,19 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rebuild(app: Application, projection: str) -> None:
     """Make the state machine's steps, without its pauses."""
-    about = {"projection": projection, "execution": "me", "source": "table", "segments": 2, "rate": None}
+    about: dict[str, Any] = {
+        "projection": projection,
+        "execution": "me",
+        "source": "table",
+        "segments": 2,
+        "rate": None,
+    }
     step = app.call("rebuild", about | {"step": "begin"})
     while step["phase"] != "done":
+        now = about | {key: step[key] for key in ("phase", "generation")}
         for part in step["parts"]:
-            app.call("rebuild", about | {"step": "work", "phase": step["phase"], "part": part})
-        step = app.call("rebuild", about | {"step": "close", "phase": step["phase"], "promote": True})
+            app.call("rebuild", now | {"step": "work", "part": part})
+        step = app.call("rebuild", now | {"step": "close", "promote": True})
     forget()
 
 

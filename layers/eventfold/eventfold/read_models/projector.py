@@ -91,10 +91,10 @@ class ProjectionRunner:
         by_stream: dict[str, list[Commit]] = defaultdict(list)
         for commit in commits:
             by_stream[commit.stream].append(commit)
-        whole, limits = set(streams), upto or {}
+        whole, limits = dict.fromkeys(streams), upto or {}
         batches = {
             stream: _Batch(by_stream.get(stream, []), stream in whole, limits.get(stream), confirm)
-            for stream in [*by_stream, *(whole - by_stream.keys())]
+            for stream in dict.fromkeys([*by_stream, *whole])
             if target.follows(stream)
         }
         try:
