@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from copy import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from app import wiring
 from app.users.rules import USERS, User, UserCreated, UserDeleted, UserUpdated
 from eventfold import Snapshot, load
 from eventfold.dynamodb.items import commit_to_item
+from eventfold.operations.verify.segment import SegmentVerification
 from tests.cli.conftest import AWS
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
 
@@ -206,7 +208,7 @@ def test_verify_says_that_all_is_well(ada: Application, run: Callable[..., Ended
 def test_verify_says_which_stream_and_where(
     ada: Application, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("app.verification.SegmentVerification", partial(SegmentVerification, sleep=lambda _: None))
     ada.overwrite(replace(ada.commits("1")[1], events=(UNKNOWN,)))
     ada.client.delete_item(TableName=READ_MODELS_TABLE, Key={"key": {"S": "directory#user-2"}})
     item: Any = {"key": {"S": "directory#user-7"}, "version": {"N": "1"}}
