@@ -81,6 +81,7 @@ def connect(flags: Flags) -> None:
                     "events_table": outputs["EventsTableName"],
                     "read_models_table": outputs["ReadModelsTableName"],
                     "parked_table": outputs["ParkedTableName"],
+                    "failures_bucket": outputs["FailuresBucketName"],
                     "aws_endpoint_url": endpoint,
                     **shards,
                 }

@@ -6,6 +6,7 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
+import boto3
 import httpx
 import hypothesis
 import pytest
@@ -26,6 +27,7 @@ hypothesis.settings.register_profile("default", deadline=None)  # A busy machine
 hypothesis.settings.load_profile("default")
 READ_MODELS_TABLE = "read-models"
 PARKED_TABLE = "parked"
+FAILURES_BUCKET = "failures"
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "EVENTS_TABLE": EVENTS_TABLE,
         "READ_MODELS_TABLE": READ_MODELS_TABLE,
         "PARKED_TABLE": PARKED_TABLE,
+        "FAILURES_BUCKET": FAILURES_BUCKET,
         "SNAPSHOT_EVERY": "5",
         "PROJECTION_WRITERS": "1",  # A fault at a named call hits the same call each time.
     }.items():
@@ -50,12 +53,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def moto_client() -> Iterator[DynamoDBClient]:
-    """DynamoDB by moto, with both tables."""
+    """DynamoDB by moto, with all tables, and the failures bucket on S3."""
     with mock_aws():
         client = create_client()
         create_table(client, "EventsTable", EVENTS_TABLE)
         create_table(client, "ReadModelsTable", READ_MODELS_TABLE)
         create_table(client, "ParkedTable", PARKED_TABLE)
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=FAILURES_BUCKET)
         yield client
 
 
@@ -102,6 +106,13 @@ def api(deployed: stack.Stack) -> Iterator[httpx.Client]:
     """An HTTP client of the deployed API."""
     with httpx.Client(base_url=deployed.api_url, timeout=60) as client:
         yield client
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all tests of the deployed stack to one worker: there is one deployment for them."""
+    for item in items:
+        if "deployed" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("deployed"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,10 +6,10 @@ import psutil
 
 
 def cpu_seconds(starter: int) -> dict[str, float]:
-    """Return the CPU seconds used so far. `starter` is the process that started the emulator, by its id."""
+    """Return the CPU seconds used so far. `starter` is the process that the emulator runs under, by its id."""
     used = {"emulator": 0.0, "functions": 0.0, "client": _own(psutil.Process())}
-    for child in psutil.Process(starter).children():
-        if "ministack" in child.cmdline():
+    for child in psutil.Process(starter).children(recursive=True):
+        if child.cmdline()[1:] == ["-m", "ministack"]:
             used["emulator"] += _own(child)
             used["functions"] += sum(_own(one) for one in child.children(recursive=True))
     return used

@@ -79,7 +79,7 @@ class Run:
         attempts = [attempt for writer in self.writers for attempt in writer.ledger.attempts]
         yield from check_events(self.client, self.world.tables, attempts, self.book)
         yield from check_read_models(self.client, self.world.tables)
-        yield from left_behind(self.client, self.world.tables, self.functions.bucket())
+        yield from left_behind(self.client, self.world.tables, self.functions.left_in_bucket())
         yield from verify()
 
     def _show_anew(self) -> None:

@@ -53,7 +53,9 @@ class Audit:
         parked = DynamoDBParkedStore(self._client, self._world.tables.parked_table).listed()
         known = {(one.projection, one.stream) for one in parked}
         given_up = {
-            record["dynamodb"]["Keys"]["stream"]["S"] for one in self._functions.bucket() for record in one.records
+            record["dynamodb"]["Keys"]["stream"]["S"]
+            for one in self._functions.left_in_bucket()
+            for record in one.records
         }
         for name, stream in sorted(self._behind() - self._found):
             names = {str(name), all_generations(name.read_model)}

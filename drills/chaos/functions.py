@@ -23,6 +23,7 @@ from eventfold.operations.rebuild import filling
 from eventfold.read_models import projector
 from eventfold.read_models.feed import Feed
 from eventfold.read_models.generations import Generations
+from eventfold.read_models.given_up import GivenUp
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.tallies import TallyTarget
 from eventfold.testing.faults import Fault, FaultInjector
@@ -36,7 +37,7 @@ from functions.redrive import handler as redriving
 from functions.snapshots import handler as snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from eventfold.operations.rebuild.steps import Rebuild
     from eventfold.read_models.feed import Fed
     from eventfold.read_models.target import AnyTarget
-    from eventfold.testing.pump import GivenUp
+    from eventfold.testing import pump
     from eventfold.testing.shards import Record
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -88,6 +89,7 @@ class Functions:
             "projections": self._pump("ProjectionsMapping", StreamReader(streams, arn), projections.lambda_handler),
             "snapshots": self._pump("SnapshotsMapping", StreamReader(streams, arn), self._snapshot),
         }
+        self.bucket = Bucket(self.pumps)
 
     def _pump(self, mapping: str, reader: StreamReader, handler: Callable[[dict[str, Any], Any], object]) -> StreamPump:
         def invoke(event: dict[str, Any], context: object) -> object:
@@ -140,6 +142,7 @@ class Functions:
             module.targets = lambda: self.targets
             module.rebuild_store = lambda: rebuild_store
             module.log_fed = self.note
+            module.given_up = lambda: self.bucket
             module.log_unreadable = lambda _: None
         machine: Any = rebuild
         machine.rebuild_of = self.rebuild_of = rebuild_of
@@ -178,16 +181,41 @@ class Functions:
             changed["dynamodb"]["NewImage"]["events"] = {"S": '[{"type"'}
         return [changed]
 
-    def bucket(self) -> list[GivenUp]:
+    def left_in_bucket(self) -> list[pump.GivenUp]:
         """Return what lies in the failures bucket."""
-        return [one for pump in self.pumps.values() for one in pump.given_up]
+        return [self.bucket.batch(name) for name in self.bucket.names()]
 
     def redrive(self) -> None:
-        """Invoke the redrive function, as the schedule does, and do by hand what nothing does yet: empty the bucket."""
+        """Invoke the redrive function, as the schedule does."""
         with self.world.turns.within(5 * SECONDS):
-            for pump in self.pumps.values():
-                while pump.given_up:
-                    streams = {one["dynamodb"]["Keys"]["stream"]["S"] for one in pump.given_up[-1].records}
-                    self.feed().project([], sorted(streams), report=self.note)
-                    pump.given_up.pop()
             redriving.lambda_handler({}, InvocationContext())
+
+
+class Bucket:
+    """The failures bucket, with what the pumps have given up: a batch's name is its pump's, and its number there."""
+
+    def __init__(self, pumps: Mapping[str, StreamPump]) -> None:
+        self._pumps = pumps
+        self._forgotten: set[str] = set()
+
+    def names(self) -> Iterator[str]:
+        """Yield where each batch is kept."""
+        for pump, mapping in self._pumps.items():
+            names = [f"{pump}/{number}" for number in range(len(mapping.given_up))]
+            yield from (name for name in names if name not in self._forgotten)
+
+    def batch(self, name: str) -> pump.GivenUp:
+        """Return a batch as the pump gave it up."""
+        pump, _, number = name.partition("/")
+        return self._pumps[pump].given_up[int(number)]
+
+    def read(self, name: str) -> GivenUp | None:
+        """Return a batch; None if it is gone."""
+        if name in self._forgotten:
+            return None
+        streams = [one["dynamodb"]["Keys"]["stream"]["S"] for one in self.batch(name).records]
+        return GivenUp(name, tuple(dict.fromkeys(streams)))
+
+    def forget(self, name: str) -> None:
+        """Delete a batch; nothing happens if it is gone."""
+        self._forgotten.add(name)

@@ -106,6 +106,6 @@ def calm(world: World, functions: Functions) -> None:
     functions.bugs.clear()
     for _ in range(REDRIVES):
         functions.redrive()
-        if not any(functions.feed().waiting()) and not functions.bucket():
+        if not any(functions.feed().waiting()) and not functions.left_in_bucket():
             return
         world.pause(SCHEDULE_SECONDS)

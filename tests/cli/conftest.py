@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from app import settings as app_settings
 from cli import main as cli
 from eventfold.dynamodb.client import aws_session
-from tests.conftest import EVENTS_TABLE, PARKED_TABLE, READ_MODELS_TABLE
+from tests.conftest import EVENTS_TABLE, FAILURES_BUCKET, PARKED_TABLE, READ_MODELS_TABLE
 from tests.functions.application import Application, capture, forget
 
 if TYPE_CHECKING:
@@ -32,15 +32,14 @@ OUTPUTS = {
     "EventsTableName": EVENTS_TABLE,
     "ReadModelsTableName": READ_MODELS_TABLE,
     "ParkedTableName": PARKED_TABLE,
+    "FailuresBucketName": FAILURES_BUCKET,
 }
 AWS = ("--stack", "eventfold")
 
 
 @pytest.fixture(autouse=True)
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A session that no other command has set its profile or region on."""
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    aws_session.cache_clear()
+def session() -> Iterator[None]:
+    """Leave no session behind that a command has set its profile or region on."""
     yield
     aws_session.cache_clear()
 
@@ -96,9 +95,15 @@ class Ended:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Run the command line as its entry point does: what goes wrong is in the exit code, not an exception."""
+    """Run the command line as its entry point does: what goes wrong is in the exit code, not an exception.
+
+    Each run has a session of its own, as a process has: boto3 extends the one that it is given.
+    """
 
     def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        aws_session.cache_clear()
+
         def entry() -> int:
             monkeypatch.setattr(sys, "argv", ["eventfold", *arguments])
             try:

@@ -9,6 +9,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -19,6 +20,8 @@ from cli import parked as parked_verbs
 from cli import target
 from eventfold.core.errors import StoreUnavailableError
 from tests.cli.conftest import AWS, OUTPUTS, STOPPED, Ended
+from tests.conftest import FAILURES_BUCKET
+from tests.support import stream_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,15 +116,19 @@ def test_redrive_ends_with_1_while_something_stays_parked(app: Application, run:
     app.overwrite(park(app, "1", "2")["1"])
     assert run(*AWS, "parked", "redrive") == Ended(1, "2 redriven, 2 still parked.\n", "")
     ended = run(*AWS, "parked", "redrive", "--json")
-    assert (ended.code, json.loads(ended.out)) == (1, {"redriven": 0, "parked": 2})
+    assert (ended.code, json.loads(ended.out)) == (
+        1,
+        {"redriven": 0, "parked": 2, "batches": 0, "given_up": 0},
+    )
 
 
 def test_redrive_takes_a_projection_and_a_stream(app: Application, run: Callable[..., Ended]) -> None:
     for repair in park(app, "1", "2").values():
         app.overwrite(repair)
     flags = (*AWS, "parked", "redrive", "--json", "--stream", "user-1")
-    assert json.loads(run(*flags, "--projection", "stats").out) == {"redriven": 1, "parked": 0}
-    assert json.loads(run(*flags).out) == {"redriven": 1, "parked": 0}
+    one = {"redriven": 1, "parked": 0, "batches": 0, "given_up": 0}
+    assert json.loads(run(*flags, "--projection", "stats").out) == one
+    assert json.loads(run(*flags).out) == one
     assert {one.stream for one in app.parked()} == {"user-2"}
 
 
@@ -161,6 +168,7 @@ def test_the_local_stack_is_found_by_the_address_that_it_leaves(
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local/api-url").write_text(f"{endpoint}/_aws/execute-api/abc\n")
     monkeypatch.setattr(parked_verbs, "feed", lambda: SimpleNamespace(waiting=lambda _: [], check=lambda _: None))
+    monkeypatch.setattr(parked_verbs, "given_up", lambda: None)
     monkeypatch.chdir(folder(tmp_path / "deep/down"))
     assert run("parked", "list").code == 0
     assert settings().aws_endpoint_url == endpoint
@@ -265,3 +273,23 @@ def test_a_stack_s_own_numbers_of_shards_are_used(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(target, "_asked", lambda *_: (dict(OUTPUTS), {"TallyShards": "80", "ListShards": "16"}))
     target.connect(target.Flags("eventfold", None, None))
     assert [(one.tally_shards, one.list_shards) for one in used] == [(80, 16)]
+
+
+# --- given up by Lambda -----------------------------------------------------------------------------------
+
+
+def test_what_lambda_gave_up_on_is_listed_and_redriven(app: Application, run: Callable[..., Ended]) -> None:
+    (created,) = app.append("1", UserCreated(name="Ada"))
+    s3 = boto3.client("s3")
+    good, odd = "aws/lambda/1/shard/2026/01/01/a", "aws/lambda/1/shard/2026/01/01/b"
+    s3.put_object(Bucket=FAILURES_BUCKET, Key=good, Body=json.dumps({"payload": json.dumps(stream_event([created]))}))
+    s3.put_object(Bucket=FAILURES_BUCKET, Key=odd, Body="{}")
+    said = "".join(f"given up by Lambda, not yet redriven: {key}\n" for key in (good, odd))
+    assert run(*AWS, "parked", "list") == Ended(1, said, "")
+    assert json.loads(run(*AWS, "parked", "list", "--json").out) == [{"batch": good}, {"batch": odd}]
+    ended = run(*AWS, "parked", "redrive")
+    assert (ended.code, ended.err) == (1, f"{odd}: it is no batch of stream records\n")
+    assert ended.out.splitlines()[-1] == "1 batches that Lambda gave up on are redriven, 1 stay."
+    assert app.request("GET", "/users/1").status == 200
+    s3.delete_object(Bucket=FAILURES_BUCKET, Key=odd)
+    assert run(*AWS, "parked", "redrive").out == "0 redriven, 0 still parked.\n"

@@ -27,14 +27,17 @@ def test_redrive_is_invoked_every_five_minutes_for_all_that_is_parked() -> None:
     assert properties("RedriveFunction")["Timeout"] <= 300, "no longer than to the next one"
 
 
-def test_redrive_may_do_what_projections_may_and_list_what_is_parked() -> None:
+def test_redrive_may_do_what_projections_may_list_what_is_parked_and_empty_the_bucket() -> None:
     shared = {
         (action, resource)
         for action, resource in rights("ProjectionsFunction")
         if resource.removesuffix(".Arn") in {"EventsTable", "ReadModelsTable", "ParkedTable"}
     }
     listing = {(f"dynamodb:{action}", "ParkedTable.Arn") for action in ("Query", "Scan")}
-    assert rights("RedriveFunction") == shared | listing
+    bucket = {("s3:ListBucket", "FailuresBucket.Arn")} | {
+        (f"s3:{action}Object", "FailuresBucket.Arn/*") for action in ("Get", "Delete")
+    }
+    assert rights("RedriveFunction") == shared | listing | bucket
 
 
 def test_rights_on_what_is_parked_are_those_that_parking_needs() -> None:
@@ -81,6 +84,7 @@ def printed_with_two_parked(
     monkeypatch.setattr(metrics, "service", service)
     feed = SimpleNamespace(redrive=lambda *_, **__: Redriven(parked=2), waiting=lambda: iter("ab"))
     monkeypatch.setattr(redrive, "feed", lambda: feed)
+    monkeypatch.setattr(redrive, "given_up", lambda: None)
     redrive.lambda_handler({}, LambdaContext())
     lines = map(json.loads, capsys.readouterr().out.splitlines())
     (printed,) = [line for line in lines if "_aws" in line]

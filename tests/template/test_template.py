@@ -52,8 +52,11 @@ def test_references_point_at_something() -> None:
 def test_functions_get_every_setting() -> None:
     """What the code reads from its environment, the template sets."""
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    redrive = properties("RedriveFunction")["Environment"]["Variables"]
     # An endpoint is for emulators, which set it themselves.
-    assert {name.upper() for name in Settings.model_fields} - {"AWS_ENDPOINT_URL"} <= set(variables)
+    names = {name.upper() for name in Settings.model_fields} - {"AWS_ENDPOINT_URL"}
+    assert names <= set(variables) | {"FAILURES_BUCKET"}
+    assert redrive["FAILURES_BUCKET"] == {"Ref": "FailuresBucket"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

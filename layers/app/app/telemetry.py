@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eventfold import Outcome
     from eventfold.dynamodb.streams import StreamBatch
     from eventfold.read_models.feed import Fed
+    from eventfold.read_models.given_up import GivenUp
 
 logger = Logger()
 metrics = Metrics()
@@ -83,6 +84,11 @@ def log_unreadable(batch: StreamBatch) -> None:
         log_failure("unreadable record", error, sequence_number=number)
     for stream in batch.unreadable:
         logger.warning("unreadable record", extra={"stream": stream})
+
+
+def log_unreadable_batch(batch: GivenUp) -> None:
+    """Log a batch in the failures bucket that makes no sense."""
+    logger.error("unreadable batch", extra={"batch": batch.name, "reason": batch.unreadable})
 
 
 def log_fed(fed: Fed) -> None:

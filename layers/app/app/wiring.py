@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eventfold.operations.verify.keys import KeyListing
     from eventfold.read_models.feed import Feed
     from eventfold.read_models.generations import Generations
+    from eventfold.read_models.given_up import GivenUpStore
     from eventfold.read_models.parking import ParkedStore
     from eventfold.read_models.projections import RowStore
     from eventfold.read_models.projector import ProjectionRunner
@@ -102,6 +103,15 @@ def parked_store() -> ParkedStore:
     from eventfold.dynamodb.parked import DynamoDBParkedStore
 
     return DynamoDBParkedStore(dynamodb(), settings().parked_table)
+
+
+@cache
+def given_up() -> GivenUpStore | None:
+    """Return where the batches are that Lambda gave up on; None where the settings name no bucket."""
+    from eventfold.dynamodb.given_up import FailuresBucket
+
+    bucket = settings().failures_bucket
+    return FailuresBucket(bucket, settings().aws_endpoint_url) if bucket else None
 
 
 @cache

@@ -61,7 +61,7 @@ def read_batch(records: Iterable[Mapping[str, Any]]) -> StreamBatch:
         try:
             commit = read_record(record)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it must not stop the others
-            if stream := _stream_of(record):
+            if stream := stream_of(record):
                 batch.unreadable.append(stream)
                 batch.numbers[stream].append(number)
             else:
@@ -84,9 +84,10 @@ def read_record(record: Mapping[str, Any]) -> Commit | None:
     return item if isinstance(item, Commit) else None
 
 
-def _stream_of(record: Mapping[str, Any]) -> str | None:
-    keys = record["dynamodb"].get("Keys") or record["dynamodb"].get("NewImage") or {}
+def stream_of(record: Mapping[str, Any]) -> str | None:
+    """Return the stream that a record is of; None where it does not say."""
     try:
+        keys = record["dynamodb"].get("Keys") or record["dynamodb"].get("NewImage") or {}
         stream: str = keys["stream"]["S"]
         check_stream_name(stream, MAX_READ_NAME_BYTES)
     except (KeyError, TypeError, AttributeError, InvalidStreamNameError):
