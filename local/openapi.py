@@ -40,9 +40,9 @@ _SCHEMAS: dict[str, Any] = {
 _REFUSALS = {401: "No token, or none that is good", 403: "Not signed, or not allowed", 429: "Too many requests"}
 _PROBLEMS = {
     400: "A body, header or query parameter is malformed",
-    404: "There is no such user",
-    409: "Others changed the user at the same time",
-    410: "The user was deleted",
+    404: "There is none of this id",
+    409: "A rule refuses it, or others changed it at the same time",
+    410: "It was deleted",
     412: "If-Match does not match the current version",
     413: "The body is too large",
     415: "The body is not application/json",
@@ -50,47 +50,30 @@ _PROBLEMS = {
     500: "Something went wrong on our side",
     503: "Too busy: see Retry-After",
 }
-_ALL = {400, 500, 503}
-_OF_ROUTE = {
-    "post /users": {409, 410, 413, 415, 422},
-    "patch /users/{id}": {404, 409, 410, 412, 413, 415, 422},
-    "delete /users/{id}": {404, 409, 412, 413, 415, 422},
-    "get /users": set[int](),
-    "get /users/{id}": {404, 409, 410},
-    "get /users/{id}/events": {404},
-    "get /users/{id}/state": {404},
-    "get /stats": set[int](),
-}
-_WORDS = {"get /users/{id}": {409: "The user has not come to min_version"}}
-_ETAG = {"ETag": {"description": "The user's version.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}}}
-_HEADERS: dict[str, Any] = {
-    "post /users": {"Location": {"description": "The new user.", "schema": {"type": "string"}}, **_ETAG},
-    "patch /users/{id}": _ETAG,
-    "get /users/{id}": _ETAG,
-}
+_NOT_REACHED = "It has not come to min_version"
+_ETAG = {"ETag": {"description": "The version.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}}}
+_LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
 
 
 def document() -> dict[str, Any]:
     """Return the description of all routes."""
-    parts = [
-        json.loads(api.get_openapi_json_schema(title="Users on eventfold", version="1")) for api in (commands, queries)
-    ]
+    parts = [json.loads(api.get_openapi_json_schema(title="eventfold", version="1")) for api in (commands, queries)]
     paths: dict[str, Any] = {}
     schemas = dict(_SCHEMAS)
     for part in parts:
         for path, operations in part["paths"].items():
             paths.setdefault(path.replace("{id_}", "{id}"), {}).update(operations)
-        schemas |= part["components"]["schemas"]
+        schemas |= part.get("components", {}).get("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for path, operations in paths.items():
         for method, operation in operations.items():
-            _describe(f"{method} {path}", operation)
+            _describe(method, path, operation)
     return {**parts[0], "paths": paths, "components": {"schemas": schemas}}
 
 
-def _describe(route: str, operation: dict[str, Any]) -> None:
+def _describe(method: str, path: str, operation: dict[str, Any]) -> None:
     """Put a route's real answers in the place of those that Powertools gives to every route."""
     for parameter in operation.get("parameters", []):
         if parameter["name"] == "id_":
@@ -98,15 +81,29 @@ def _describe(route: str, operation: dict[str, Any]) -> None:
     (status, answer) = next((status, answer) for status, answer in operation["responses"].items() if status[0] == "2")
     if status == "204":
         answer = {"description": "Done"}
-    if route in _HEADERS:
-        answer["headers"] = _HEADERS[route]
+    elif method in {"post", "patch"} or path.endswith("{id}"):
+        answer["headers"] = _ETAG | (_LOCATION if status == "201" else {})
     responses = {status: answer}
-    for code in sorted(_ALL | _OF_ROUTE[route]):
-        text = _WORDS.get(route, {}).get(code, _PROBLEMS[code])
+    for code in sorted(_codes(method, path, operation)):
+        text = _NOT_REACHED if method == "get" and code == 409 else _PROBLEMS[code]  # noqa: PLR2004 - HTTP's own number
         responses[str(code)] = _answer("application/problem+json", "Problem", text)
     responses["503"]["headers"] = _RETRY_AFTER
     responses |= {str(code): _answer("application/json", "Refusal", text) for code, text in _REFUSALS.items()}
     operation["responses"] = responses
+
+
+def _codes(method: str, path: str, operation: dict[str, Any]) -> set[int]:
+    """Return with which problems a route may answer: they follow from what it takes."""
+    taken = {parameter["name"].lower() for parameter in operation.get("parameters", [])}
+    follows = [
+        ("{id}" in path, {404}),
+        (method != "get", {413, 415, 422}),
+        ("idempotency-key" in taken, {409, 422}),
+        ("if-match" in taken, {412}),
+        ("requestBody" in operation, {410}),
+        ("min_version" in taken, {409, 410}),
+    ]
+    return {400, 500, 503}.union(*(codes for so, codes in follows if so))
 
 
 def _answer(content_type: str, schema: str, text: str) -> dict[str, Any]:

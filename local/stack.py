@@ -160,6 +160,7 @@ def deploy(url: str, parameters: Mapping[str, str] | None = None) -> Stack:
         if stack is None:
             raise StepError(f"sam deploy left no stack. It said:\n{said}")
         _make_routes(stack)
+        _allow_plain_http(stack)
     return stack
 
 
@@ -178,6 +179,12 @@ def _make_routes(stack: Stack) -> None:
     }
     make_routes(stack.api, stack.outputs["ApiId"], body, functions, parameters)
     stack.api.tag_resource(ResourceArn=stack.api_arn, Tags={SOURCES_TAG: source_digest()})
+
+
+def _allow_plain_http(stack: Stack) -> None:
+    """Take the bucket's policy away, which refuses all that is not sent over TLS: the emulator speaks none."""
+    s3 = _session().client("s3", endpoint_url=stack.endpoint_url)
+    s3.delete_bucket_policy(Bucket=stack.outputs["FailuresBucketName"])
 
 
 def _find(url: str) -> Stack | None:

@@ -16,7 +16,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from app.settings import Settings
 from app.users.rules import USERS
 from drills.chaos import troubles
 from drills.chaos.audit import Audit
@@ -26,6 +25,7 @@ from drills.chaos.queries import Queries
 from drills.chaos.rebuilds import Rebuilds
 from drills.chaos.world import World
 from drills.chaos.writers import LONG, Book, Writer
+from eventfold.application import Settings
 from eventfold.testing.checker import Finding, Word, Wrong
 from eventfold.testing.mapping import resource_properties
 from local import dynamodb_local

@@ -5,11 +5,12 @@ from __future__ import annotations
 from copy import replace
 from typing import TYPE_CHECKING, Any
 
-from app import verification
+from app import main
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS, UserError
 from app.users.stats import STATS, TOTAL
 from drills.chaos.world import CORRECTED
+from eventfold.application import verification
 from eventfold.dynamodb.controls import DynamoDBControlStore
 from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from app.settings import Settings
     from drills.chaos.writers import Book, Decision
     from eventfold import Commit
+    from eventfold.application import Settings
     from eventfold.testing.checker import Attempt
     from eventfold.testing.pump import GivenUp
 
@@ -108,12 +109,13 @@ def _decisions(decisions: Sequence[Decision], streams: dict[str, list[Commit]]) 
 
 def verify() -> Iterator[Finding]:
     """Yield what the operator's `verify` finds: it has to agree."""
-    names = verification.shown_names()
+    app = main.application
+    names = verification.shown_names(app)
     found: list[Any] = []
     segment = verification.Segment(names, 0, 1)
-    counters = verification.check_keys(segment, found.append)
-    outcome = verification.check_events(segment, found.append, lambda _: None)
-    wrong, unjudged = verification.judged(outcome, counters)
+    counters = verification.check_keys(app, segment, found.append)
+    outcome = verification.check_events(app, segment, found.append, lambda _: None)
+    wrong, unjudged = verification.judged(app, outcome, counters)
     for one in unjudged:
         yield Finding("", Wrong.DIFFERING, f"verify: {one}")
     found += wrong

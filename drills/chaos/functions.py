@@ -6,20 +6,23 @@ import copy
 import logging
 import threading
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from copy import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from app import rebuilds, settings, telemetry, verification, wiring
+from app import main, telemetry
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS
 from app.users.stats import STATS
+from eventfold.application import Application
+from eventfold.application.rebuilds import rebuild_of
 from eventfold.dynamodb import batches
 from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.operations.rebuild import filling
+from eventfold.operations.rebuild.filling import HOLD_SECONDS
 from eventfold.read_models import projector
 from eventfold.read_models.feed import Feed
 from eventfold.read_models.generations import Generations
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from eventfold import Recorded
     from eventfold.operations.rebuild.steps import Rebuild
     from eventfold.read_models.feed import Fed
-    from eventfold.read_models.target import AnyTarget
     from eventfold.testing import pump
     from eventfold.testing.shards import Record
 
@@ -66,6 +68,39 @@ POISONED = 2
 """Every so manyth commit is one that a read model's bug can't digest."""
 SECONDS = 60.0
 """The timeout of the functions behind a mapping."""
+
+
+class Drilled(Application):
+    """Users on the world's tables and in its time. Each worker is a process of its own, which feeds for itself."""
+
+    def __init__(self, functions: Functions, client: DynamoDBClient) -> None:
+        world = functions.world
+        super().__init__(*main.application.packages, settings=world.tables)
+        self.dynamodb = client
+        self.targets = (
+            RowTarget(replace(DIRECTORY, project=functions.project), self.row_store),
+            TallyTarget(replace(STATS, count=functions.count), self.tally_store),
+        )
+        self.rebuild_store = DynamoDBRebuildStore(client, world.tables.read_models_table, clock=world.clock)
+        self._world = world
+        self._functions = functions
+        self._feeds: dict[str, Feed] = {}
+
+    @property
+    def given_up(self) -> Bucket:
+        """The failures bucket."""
+        return self._functions.bucket
+
+    @property
+    def feed(self) -> Feed:
+        """The feed of the process that asks, which knows for itself which generations there are."""
+        process = threading.current_thread().name
+        if process not in self._feeds:
+            names = [target.name for target in self.targets]
+            generations = Generations(self.control_store, names, clock=lambda: self._world.turns.now)
+            feed = Feed(self.targets, self.runner, self.parked_store, generations, clock=self._world.clock)
+            self._feeds[process] = feed
+        return self._feeds[process]
 
 
 class Functions:
@@ -105,53 +140,39 @@ class Functions:
         )
 
     def _snapshot(self, event: dict[str, Any], context: Any) -> object:
-        wiring.DECIDERS[USERS.category] = self.world.users_of("snapshots")
+        self._app.deciders = {USERS.category: self.world.users_of("snapshots")}
         return snapshots.lambda_handler(event, context)
 
     def _take_place(self, client: DynamoDBClient) -> None:
-        """Wire the functions to the tables and to the world's time, their read models to bugs, their logs to counts."""
-        world = self.world
-        settings.use(world.tables)
-        parts: Any = wiring
-        parts.dynamodb = lambda: client
+        """Put an application on the world's tables in the functions' place, and its logs into counts."""
+        self._app = main.application = Drilled(self, client)
+        self.targets = self._app.targets
         telemetry.logger.setLevel(logging.CRITICAL)
         pools: tuple[Any, ...] = (batches, projector, filling)
         for pool in pools:
             pool.ThreadPoolExecutor = InlineExecutor
-        self.targets: tuple[AnyTarget, ...] = (
-            RowTarget(replace(DIRECTORY, project=self._project), wiring.row_store()),
-            TallyTarget(replace(STATS, count=self._count), wiring.tally_store()),
-        )
-        names = [target.name for target in self.targets]
-        rebuild_store = DynamoDBRebuildStore(client, world.tables.read_models_table, clock=world.clock)
-
-        def feed() -> Feed:
-            generations = Generations(wiring.control_store(), names, clock=lambda: world.turns.now)
-            return Feed(self.targets, wiring.runner(), wiring.parked_store(), generations, clock=world.clock)
-
-        def rebuild_of(*args: Any, **more: Any) -> Rebuild:
-            return replace(rebuilds.rebuild_of(*args, **more), clock=world.clock)
-
-        # Each worker is a process of its own, and knows for itself which generations there are.
-        feeds = defaultdict[str, Feed](feed)
-        self.feed: Callable[[], Feed] = lambda: feeds[threading.current_thread().name]
-        modules: tuple[Any, ...] = (projections, redriving, rebuilds, verification)
-        for module in modules:
-            module.dynamodb = parts.dynamodb
-            module.feed = self.feed
-            module.targets = lambda: self.targets
-            module.rebuild_store = lambda: rebuild_store
-            module.log_fed = self.note
-            module.given_up = lambda: self.bucket
-            module.log_unreadable = lambda _: None
+        handlers: tuple[Any, ...] = (projections, redriving)
+        for handler in handlers:
+            handler.log_fed = self.note
+            handler.log_unreadable = lambda _: None
         machine: Any = rebuild
-        machine.rebuild_of = self.rebuild_of = rebuild_of
+        machine.rebuild_of = self.rebuild_of
 
-    def _project(self, row: DirectoryRow | None, recorded: Recorded[UserEvent]) -> DirectoryRow | None:
+    def rebuild_of(self, _: Application, name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> Rebuild:
+        """Return a read model's rebuild, in the world's time."""
+        return replace(rebuild_of(self._app, name, owner, hold_seconds=hold_seconds), clock=self.world.clock)
+
+    def feed(self) -> Feed:
+        """Return the feed of the process that asks."""
+        return self._app.feed
+
+    def project(self, row: DirectoryRow | None, recorded: Recorded[UserEvent]) -> DirectoryRow | None:
+        """Project as the directory does, or as its bug does."""
         self._check_poison(DIRECTORY.name, recorded)
         return DIRECTORY.project(row, recorded)
 
-    def _count(self, recorded: Recorded[UserEvent]) -> Iterator[tuple[str, str, int]]:
+    def count(self, recorded: Recorded[UserEvent]) -> Iterator[tuple[str, str, int]]:
+        """Count as the statistics do, or as their bug does."""
         self._check_poison(STATS.name, recorded)
         yield from STATS.count(recorded)
 

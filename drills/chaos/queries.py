@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app import wiring
-from app.errors import VersionNotReachedError
-from app.users.directory import DIRECTORY
+from app import main
+from app.lists import VersionNotReachedError
+from app.users.directory import DIRECTORY, USERS_LISTED
 from app.users.rules import UserDeletedError
 from app.users.stats import STATS, TOTAL
 from drills.chaos.world import NO_ANSWER
@@ -39,8 +39,8 @@ class Queries:
         streams = self._dice.sample(self._streams, min(20, len(self._streams)))
         seen, counted = dict(self._seen), dict(self._counted)  # Before the question: answers may overtake each other.
         try:
-            rows = wiring.row_store().get_active(DIRECTORY.name, streams)
-            totals = wiring.tally_store().totals_active(STATS.name, [TOTAL]).get(TOTAL, {})
+            rows = main.application.row_store.get_active(DIRECTORY.name, streams)
+            totals = main.application.tally_store.totals_active(STATS.name, [TOTAL]).get(TOTAL, {})
         except NO_ANSWER:
             return
         self._world.counts["queries"] += 1
@@ -59,7 +59,7 @@ class Queries:
         stream = self._dice.choice(list(self._world.heads))
         version = self._world.heads[stream]
         try:
-            found = wiring.directory().get(stream.partition("-")[2], version).version
+            found = USERS_LISTED.get(stream.partition("-")[2], version).version
         except UserDeletedError:
             return
         except NO_ANSWER:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from app.rebuilds import sweep
+from app import main
 from drills.chaos.world import NO_ANSWER
+from eventfold.application.rebuilds import sweep
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.testing.checker import Finding, Wrong
 from eventfold.testing.pump import InvocationContext
@@ -106,7 +107,7 @@ class Rebuilds:
         for one in rebuild.control().generations:
             if one.status in unused:
                 self._world.pause(rebuild.stop_feeding(one.number))
-                for _ in rebuild.drop(one.number, sweep):
+                for _ in rebuild.drop(one.number, lambda stored: sweep(main.application, stored)):
                     pass
 
     def _note(self, what: str, error: BaseException) -> None:
@@ -115,7 +116,7 @@ class Rebuilds:
             self._world.wrong.append(Finding(what, Wrong.DIFFERING, f"there is nobody else, and yet: {error}"))
 
     def _rebuild(self, name: str) -> Rebuild:
-        return self._rebuild_of(name, "operator")
+        return self._rebuild_of(main.application, name, "operator")
 
 
 class _Context(InvocationContext):

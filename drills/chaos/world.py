@@ -18,9 +18,9 @@ from eventfold.testing.turns import Turns
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from app.settings import Settings
     from app.users.rules import User, UserCommand, UserEvent
     from eventfold import Decider
+    from eventfold.application import Settings
     from eventfold.testing.checker import Finding
 
     type Users = Decider[UserCommand, User, UserEvent]

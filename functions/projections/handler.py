@@ -4,8 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from app import main
 from app.telemetry import invocation, log_fed, log_unreadable
-from app.wiring import feed
 from eventfold.dynamodb.streams import PartialBatchResponse, read_batch
 
 
@@ -17,7 +17,7 @@ def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> PartialBat
     """
     batch = read_batch(event["Records"])
     log_unreadable(batch)
-    failed = feed().project(batch.commits, batch.unreadable, report=log_fed)
+    failed = main.application.feed.project(batch.commits, batch.unreadable, report=log_fed)
     if failed and failed.keys() >= batch.numbers.keys():
         raise next(iter(failed.values()))  # The same to Lambda as all of it reported, and its metrics tell of it.
     return batch.response(failed)

@@ -5,8 +5,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from app.rebuilds import Part, begin, rebuild_of, work
+from app import main
 from app.telemetry import invocation, logger
+from eventfold.application.rebuilds import Part, begin, rebuild_of, work
 from eventfold.core.errors import RebuildRefusedError
 from eventfold.operations.rebuild.steps import Rebuild
 from eventfold.read_models.generations import Generation
@@ -20,10 +21,10 @@ LEFT_MILLISECONDS = 60_000
 @invocation
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Make one step; `execution` is who runs the rebuild."""
-    rebuild = rebuild_of(event["projection"], event["execution"], hold_seconds=HOLD_SECONDS)
+    rebuild = rebuild_of(main.application, event["projection"], event["execution"], hold_seconds=HOLD_SECONDS)
     match event["step"]:
         case "begin":
-            return following(rebuild, begin(rebuild, event["source"], event["segments"]))
+            return following(rebuild, begin(main.application, rebuild, event["source"], event["segments"]))
         case "work":
             return work_on(rebuild, event, context)
         case "close":
@@ -41,7 +42,8 @@ def work_on(rebuild: Rebuild, event: dict[str, Any], context: LambdaContext) -> 
     def stop() -> bool:
         return context.get_remaining_time_in_millis() < LEFT_MILLISECONDS
 
-    done = work(rebuild, Part(event["generation"], event["phase"], event["part"], event["rate"]), stop)
+    part = Part(event["generation"], event["phase"], event["part"], event["rate"])
+    done = work(main.application, rebuild, part, stop)
     keys = {"projection": rebuild.name, "phase": event["phase"], "part": done.part, "done": done.done}
     logger.info("rebuilt", extra=keys | {"streams": done.streams, "events": done.events, "wrong": done.wrong})
     return {"done": done.done, "part": done.part, "streams": done.streams}

@@ -6,8 +6,8 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from app import main
 from app.telemetry import invocation, log_fed, log_unreadable_batch, logger, metrics
-from app.wiring import feed, given_up
 from eventfold.read_models.given_up import recover
 
 LEFT_MILLISECONDS = 60_000
@@ -31,8 +31,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
 
 def recover_batches(stop: Callable[[], bool]) -> None:
     """Bring the streams up to date whose batches lie in the bucket."""
-    if store := given_up():
-        found = recover(store, feed(), report=log_fed, unreadable=log_unreadable_batch, stop=stop)
+    if store := main.application.given_up:
+        found = recover(store, main.application.feed, report=log_fed, unreadable=log_unreadable_batch, stop=stop)
         if found.done:
             logger.info("batches recovered", extra={"batches": found.done})
         metrics.add_metric("GivenUpBatches", MetricUnit.Count, found.left)
@@ -40,8 +40,9 @@ def recover_batches(stop: Callable[[], bool]) -> None:
 
 def redrive(event: dict[str, Any], stop: Callable[[], bool]) -> dict[str, int]:
     """Redrive what is parked; return how many streams go on, and how many stay parked."""
+    feed = main.application.feed
     try:
-        done = feed().redrive(event.get("projection"), event.get("stream"), report=log_fed, stop=stop)
+        done = feed.redrive(event.get("projection"), event.get("stream"), report=log_fed, stop=stop)
     finally:  # The alarm is told even where a redrive fails as a whole.
-        metrics.add_metric("ParkedStreams", MetricUnit.Count, sum(1 for _ in feed().waiting()))
+        metrics.add_metric("ParkedStreams", MetricUnit.Count, sum(1 for _ in feed.waiting()))
     return {"redriven": done.redriven, "parked": done.parked}

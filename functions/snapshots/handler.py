@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from app import main
 from app.telemetry import invocation, log_failure, logger
-from app.wiring import DECIDERS, event_store
 from eventfold import take_snapshot
 from eventfold.core.commit import category_of
 from eventfold.dynamodb.streams import read_record
@@ -22,7 +22,9 @@ def snapshot(record: DynamoDBRecord) -> None:
         commit = read_record(record.raw_event)
         if commit is None or not commit.snapshot_due:
             return
-        taken = take_snapshot(event_store(), DECIDERS[category_of(commit.stream)], commit.stream, commit.last_version)
+        app = main.application
+        decider = app.deciders[category_of(commit.stream)]
+        taken = take_snapshot(app.event_store, decider, commit.stream, commit.last_version)
     except Exception as error:
         log_failure("snapshot failed", error, item=record.raw_event["dynamodb"].get("Keys"))
         raise

@@ -12,8 +12,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from app import settings as app_settings
-from cli import main as cli
+from eventfold.cli import main as cli
 from eventfold.dynamodb.client import aws_session
 from tests.conftest import EVENTS_TABLE, FAILURES_BUCKET, PARKED_TABLE, READ_MODELS_TABLE
 from tests.functions.application import Application, capture, forget
@@ -77,7 +76,7 @@ def app(
 ) -> Iterator[Application]:
     """The functions on the tables of the stack `eventfold`, in a folder where no local stack runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(app_settings, "_chosen", [])
+    monkeypatch.setenv("EVENTFOLD_APP", "app.main:application")
     capture(monkeypatch)
     forget()
     yield Application(moto_client, EVENTS_TABLE, capsys)

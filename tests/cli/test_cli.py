@@ -13,12 +13,13 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from app import wiring
-from app.settings import Settings, settings
+from app import main
 from app.users.rules import UserCreated
-from cli import parked as parked_verbs
-from cli import target
+from eventfold import application as made
+from eventfold.cli import parked as parked_verbs
+from eventfold.cli import target
 from eventfold.core.errors import StoreUnavailableError
+from eventfold.dynamodb import create_client
 from tests.cli.conftest import AWS, OUTPUTS, STOPPED, Ended
 from tests.conftest import FAILURES_BUCKET
 from tests.support import stream_event
@@ -85,9 +86,9 @@ def test_list_as_json_is_for_programs(app: Application, run: Callable[..., Ended
 
 def test_list_shows_one_projection(app: Application, run: Callable[..., Ended]) -> None:
     park(app, "1")
-    (stats,) = wiring.parked_store().listed("stats")
-    wiring.parked_store().release(stats)
-    wiring.parked_store().park("retired", "user-1", 0, "a projection that the code no longer has")
+    (stats,) = main.application.parked_store.listed("stats")
+    main.application.parked_store.release(stats)
+    main.application.parked_store.park("retired", "user-1", 0, "a projection that the code no longer has")
     assert run(*AWS, "parked", "list", "--projection", "stats").code == 0
     for name in ("directory", "retired"):
         (one,) = json.loads(run(*AWS, "parked", "list", "--projection", name, "--json").out)
@@ -95,7 +96,7 @@ def test_list_shows_one_projection(app: Application, run: Callable[..., Ended]) 
 
 
 def test_a_reason_with_square_brackets_is_shown_as_it_is(app: Application, run: Callable[..., Ended]) -> None:
-    wiring.parked_store().park("stats", "user-1", 0, "Error: no event 'a[bold]b[/x]c:x:'")
+    main.application.parked_store.park("stats", "user-1", 0, "Error: no event 'a[bold]b[/x]c:x:'")
     ended = run(*AWS, "parked", "list")
     assert ended.code == 1
     assert "a[bold]b[/x]c:x:" in ended.out
@@ -167,12 +168,17 @@ def test_the_local_stack_is_found_by_the_address_that_it_leaves(
     endpoint = "http://localhost:4566"
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local/api-url").write_text(f"{endpoint}/_aws/execute-api/abc\n")
-    monkeypatch.setattr(parked_verbs, "feed", lambda: SimpleNamespace(waiting=lambda _: [], check=lambda _: None))
-    monkeypatch.setattr(parked_verbs, "given_up", lambda: None)
+    connected: list[made.Application] = []
+
+    def connect(flags: target.Flags) -> SimpleNamespace:
+        connected.append(target.connect(flags))
+        return SimpleNamespace(feed=SimpleNamespace(waiting=lambda _: [], check=lambda _: None), given_up=None)
+
+    monkeypatch.setattr(parked_verbs, "connect", connect)
     monkeypatch.chdir(folder(tmp_path / "deep/down"))
     assert run("parked", "list").code == 0
-    assert settings().aws_endpoint_url == endpoint
-    assert settings().parked_table == "parked"
+    assert connected[0].settings.aws_endpoint_url == endpoint
+    assert connected[0].settings.parked_table == "parked"
 
 
 def test_the_search_for_the_address_ends_at_the_project_s_folder(
@@ -227,7 +233,10 @@ def test_a_profile_that_there_is_not_is_a_message(app: Application, run: Callabl
 def test_tables_that_can_not_be_read_are_a_message(
     app: Application, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(wiring.dynamodb(), "get_paginator", lambda _: Refused(error))
+    client = create_client()
+    monkeypatch.setattr(client, "get_paginator", lambda _: Refused(error))
+    monkeypatch.setattr(made.Application, "dynamodb", client)
+    monkeypatch.setattr(made.Application, "given_up", None)
     for verb in ("list", "redrive"):
         ended = run(*AWS, "parked", verb)
         assert (ended.code, ended.out, ended.err) == (2, "", f"✗ {error}\n")
@@ -268,11 +277,36 @@ def test_a_slip_of_the_pen_is_exit_code_2(run: Callable[..., Ended], arguments: 
 
 
 def test_a_stack_s_own_numbers_of_shards_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[Settings] = []
-    monkeypatch.setattr(target, "use", used.append)
     monkeypatch.setattr(target, "_asked", lambda *_: (dict(OUTPUTS), {"TallyShards": "80", "ListShards": "16"}))
-    target.connect(target.Flags("eventfold", None, None))
-    assert [(one.tally_shards, one.list_shards) for one in used] == [(80, 16)]
+    used = target.connect(target.Flags("app.main:application", "eventfold", None, None)).settings
+    assert (used.tally_shards, used.list_shards) == (80, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nowhere.main:application", "No module named 'nowhere'"),
+        ("app.main:nothing", "has no attribute 'nothing'"),
+        ("app.main:Application.on", "has no attribute"),
+        ("app.users:DECIDER", "is no eventfold Application"),
+    ],
+)
+def test_an_application_that_there_is_not_is_a_message(
+    app: Application, run: Callable[..., Ended], name: str, why: str
+) -> None:
+    ended = run("--app", name, *AWS, "parked", "list")
+    assert (ended.code, ended.out) == (2, "")
+    assert why in ended.err
+
+
+def test_the_project_says_which_application(
+    app: Application, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("EVENTFOLD_APP")
+    assert run(*AWS, "parked", "list").err.startswith("✗ Which application? Name it with --app")
+    (tmp_path / "pyproject.toml").write_text('[tool.eventfold]\napp = "app.main:application"\n')
+    monkeypatch.chdir(folder(tmp_path / "deep"))
+    assert run(*AWS, "parked", "list").code == 0
 
 
 # --- given up by Lambda -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.diagnosis import (
+from eventfold.cli.diagnosis import (
     environment_line,
     lag_line,
     mapping_lines,
@@ -18,7 +18,8 @@ from cli.diagnosis import (
     rights_line,
     table_lines,
 )
-from cli.expected import Expected, template
+from eventfold.cli.expected import Expected
+from tests.support import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,7 @@ NAMES = {
     "ProjectionsFunction": "projections",
 }
 EXPECTED = Expected(
+    ROOT / "template.yaml",
     {"SnapshotEvery": "7"},
     NAMES,
     {
@@ -141,7 +143,7 @@ def test_rights() -> None:
     function = "ProjectionsFunction"
     wanted = EXPECTED.rights(function)
     assert ("s3:PutObject", "arn:aws:s3:::failures/*") in wanted
-    policies = EXPECTED.resolved(template()["Resources"][function]["Properties"]["Policies"])
+    policies = EXPECTED.resolved(EXPECTED.template["Resources"][function]["Properties"]["Policies"])
     statements = [statement for policy in policies for statement in policy["Statement"]]
     assert rights_line(function, wanted, statements).level == "ok"
     assert rights_line(function, wanted, [{"Effect": "Allow", "Action": "*", "Resource": "*"}]).level == "ok"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.files import FileInTheWayError, written
-from cli.options import Interrupted
+from eventfold.cli.files import FileInTheWayError, written
+from eventfold.cli.options import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

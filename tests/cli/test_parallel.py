@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.parallel import Line, WorkerKilledError, Workers
+from eventfold.application import Application
+from eventfold.cli.parallel import Line, WorkerKilledError, Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def connect() -> None:
+def connect() -> Application:
     """There is nothing to connect to."""
+    return Application()
 
 
 def square(line: Line, number: int) -> int:
@@ -54,10 +56,10 @@ def test_what_a_job_raises_is_raised(workers: int) -> None:
 
 INTERRUPTED = """
 import os, signal
-from cli.parallel import Workers
+from eventfold.cli.parallel import Workers
 if __name__ != "__main__":
     os.kill(os.getpid(), signal.SIGINT)
-def nothing(): ...
+def nothing(): return None
 def same(line, number): return number
 if __name__ == "__main__":
     with Workers(nothing, 2) as pool:

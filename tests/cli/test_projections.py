@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from app import wiring
-from cli.main import app as cli_app
+from app import main
+from eventfold.cli.main import program
 from eventfold.read_models.projections import Row
 
 if TYPE_CHECKING:
@@ -23,21 +23,21 @@ VERBS = ("list", "status", "rebuild", "promote", "rollback", "drop")
 
 def ready() -> None:
     """Give the directory a second generation that is ready to be promoted."""
-    store = wiring.control_store()
+    store = main.application.control_store
     begun = store.write(store.read(["directory"])["directory"].begun("table", 2, AT))
     store.write(begun.moved(2, "ready", AT))
 
 
 def run(*arguments: str, code: int = 0) -> str:
     """Run the command line; return what it printed."""
-    done = CliRunner().invoke(cli_app, [*AWS, *arguments])
+    done = CliRunner().invoke(program, [*AWS, *arguments])
     assert done.exit_code == code, (done.output, done.exception)
     return done.stdout
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_shows_an_example(verb: str) -> None:
-    assert f"Example: eventfold projection {verb}" in CliRunner().invoke(cli_app, ["projection", verb, "--help"]).output
+    assert f"Example: eventfold projection {verb}" in CliRunner().invoke(program, ["projection", verb, "--help"]).output
 
 
 def test_a_generation_is_listed_promoted_and_gone_back_from(app: Application) -> None:
@@ -52,21 +52,23 @@ def test_a_generation_is_listed_promoted_and_gone_back_from(app: Application) ->
 
 def test_status_says_what_is_parked_with_exit_code_1(app: Application) -> None:
     ready()
-    wiring.parked_store().park("directory.2", "user-1", 0, "x")
+    main.application.parked_store.park("directory.2", "user-1", 0, "x")
     assert "1 streams are parked" in run("status", "directory", code=1)
 
 
 def test_a_dropped_generation_s_rows_are_deleted_and_no_others(
     app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.projections.pause", lambda *_: None)
+    monkeypatch.setattr("eventfold.cli.projections.pause", lambda *_: None)
     ready()
     for stored in ("directory", "directory.2", "directory.22"):
         for n in range(60):
-            wiring.row_store().put(stored, Row(f"user-{n}", 1, "{}", f"{n}"), replaces=0)
+            main.application.row_store.put(stored, Row(f"user-{n}", 1, "{}", f"{n}"), replaces=0)
     assert json.loads(run("drop", "directory", "2", "--json"))["deleted"] == 60
     streams = [f"user-{n}" for n in range(60)]
-    assert [len(wiring.row_store().get(name, streams)) for name in ("directory", "directory.2", "directory.22")] == [
+    assert [
+        len(main.application.row_store.get(name, streams)) for name in ("directory", "directory.2", "directory.22")
+    ] == [
         60,
         0,
         60,
@@ -75,5 +77,5 @@ def test_a_dropped_generation_s_rows_are_deleted_and_no_others(
 
 
 def test_what_is_refused_is_an_error_that_says_why(app: Application) -> None:
-    done = CliRunner().invoke(cli_app, [*AWS, "promote", "directory"])
+    done = CliRunner().invoke(program, [*AWS, "promote", "directory"])
     assert str(done.exception) == "directory has no generation ready to be promoted."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import USERS, User, UserCreated, UserDeleted, UserUpdated
 from eventfold import Snapshot, load
 from eventfold.dynamodb.items import commit_to_item
@@ -123,7 +123,7 @@ def test_snapshot_take_and_list(ada: Application, run: Callable[..., Ended]) -> 
     assert run(*AWS, "snapshot", "list", "user-1").out == "It has none.\n"
     assert run(*AWS, "snapshot", "take", "user-1").out == "user-1 at version 3: taken\n"
     assert run(*AWS, "snapshot", "take", "user-1").out == "user-1 has one of its last version, and all are right.\n"
-    wiring.event_store().save_snapshot(Snapshot("user-1", 1, "old", "{}", ada.commits("1")[0].at))
+    main.application.event_store.save_snapshot(Snapshot("user-1", 1, "old", "{}", ada.commits("1")[0].at))
     found = answer(run(*AWS, "snapshot", "list", "user-1", "--json"))
     assert [(one["version"], one["used"]) for one in found] == [(1, False), (3, True)]
     assert "of another schema: ignored" in run(*AWS, "snapshot", "list", "user-1").out
@@ -136,7 +136,7 @@ def test_snapshots_of_all_that_lack_one(app: Application, run: Callable[..., End
         app.append(id_, UserCreated(name="Ada"), *(UserUpdated(name=f"Ada {n}") for n in range(5)))
     app.append("4", UserCreated(name="Bob"))
     at = app.commits("2")[4].at
-    wiring.event_store().save_snapshot(Snapshot("user-2", 5, "old", "{}", at))
+    main.application.event_store.save_snapshot(Snapshot("user-2", 5, "old", "{}", at))
     app.snapshot([commit for commit in app.commits("3") if commit.snapshot_due])
     taken = answer(run(*AWS, "snapshot", "take", "--all", "--json"))
     assert {one["stream"] for one in taken} == {"user-1", "user-2"}
@@ -165,7 +165,9 @@ def test_wrong_snapshots_are_found_and_replaced_by_a_replay_of_all_events(
         for version in (3, 5):  # As an `evolve` that was wrong has left them.
             wrong = User(status="active", name="Wrong")
             at = commits[version - 1].at
-            wiring.event_store().save_snapshot(Snapshot(f"user-{id_}", version, USERS.schema, USERS.dump(wrong), at))
+            main.application.event_store.save_snapshot(
+                Snapshot(f"user-{id_}", version, USERS.schema, USERS.dump(wrong), at)
+            )
     app.project()
     ended = run(*VERIFY)
     assert ended.code == 1
@@ -179,14 +181,14 @@ def test_wrong_snapshots_are_found_and_replaced_by_a_replay_of_all_events(
     assert said[-1]["repair"] == "eventfold snapshot take user-2"
     taken = answer(run(*AWS, "snapshot", "take", "--all", "--json"))
     assert taken == [{"stream": "user-2", "version": version} for version in (3, 5, 7)]
-    assert load(wiring.event_store(), USERS, "user-2").state.name == "Ada 6"
+    assert load(main.application.event_store, USERS, "user-2").state.name == "Ada 6"
     assert run(*VERIFY).code == 0
     assert answer(run(*AWS, "snapshot", "take", "--all", "--json")) == []
 
 
 def test_a_snapshot_where_no_commit_ends_is_made_void(ada: Application, run: Callable[..., Ended]) -> None:
     state = USERS.dump(User(status="active", name="Grace"))
-    wiring.event_store().save_snapshot(Snapshot("user-1", 7, USERS.schema, state, ada.commits("1")[0].at))
+    main.application.event_store.save_snapshot(Snapshot("user-1", 7, USERS.schema, state, ada.commits("1")[0].at))
     assert run(*VERIFY).code == 1
     assert run(*AWS, "snapshot", "take", "user-1").out.splitlines() == [
         "user-1 at version 7: made void, as no commit ends there",
@@ -208,7 +210,9 @@ def test_verify_says_that_all_is_well(ada: Application, run: Callable[..., Ended
 def test_verify_says_which_stream_and_where(
     ada: Application, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.verification.SegmentVerification", partial(SegmentVerification, sleep=lambda _: None))
+    monkeypatch.setattr(
+        "eventfold.application.verification.SegmentVerification", partial(SegmentVerification, sleep=lambda _: None)
+    )
     ada.overwrite(replace(ada.commits("1")[1], events=(UNKNOWN,)))
     ada.client.delete_item(TableName=READ_MODELS_TABLE, Key={"key": {"S": "directory#user-2"}})
     item: Any = {"key": {"S": "directory#user-7"}, "version": {"N": "1"}}

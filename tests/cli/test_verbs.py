@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer.main
 
-from cli.main import app
+from eventfold.cli.main import program
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def verbs() -> list[tuple[str, ...]]:
     """Return every verb, with its group."""
     found: list[tuple[str, ...]] = []
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined] # it is a group
+    for name, command in typer.main.get_command(program).commands.items():  # type: ignore[attr-defined] # it is a group
         inner = getattr(command, "commands", None)
         found += [(name, verb) for verb in inner] if inner else [(name,)]
     return found

@@ -90,5 +90,5 @@ def test_the_operator_s_commands_work_as_they_stand(elsewhere: Path) -> None:
     commands = re.findall(r"^\.venv/bin/eventfold ((?!.*s3://).*)$", OPERATIONS, flags=re.MULTILINE)
     assert len(commands) == 4
     for command in commands:
-        program = [sys.executable, "-m", "cli.main", *command.split()]
+        program = [sys.executable, "-m", "eventfold.cli.main", *command.split()]
         subprocess.run(program, cwd=elsewhere, check=True)  # noqa: S603

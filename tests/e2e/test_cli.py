@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 
-PROGRAM = [sys.executable, "-m", "cli.main"]
+PROGRAM = [sys.executable, "-m", "eventfold.cli.main"]
 DEADLINE_SECONDS = 60
 
 

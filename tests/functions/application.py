@@ -10,11 +10,11 @@ from copy import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from app import wiring
-from app.settings import settings
+from app import main
 from app.telemetry import logger, metrics
 from app.users.rules import USERS
 from eventfold import Commit
+from eventfold import application as made
 from eventfold.core.store import end_of
 from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot
 from eventfold.read_models.parking import Parked
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from eventfold.core.store import Item
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-CACHED = [part for part in (settings, *vars(wiring).values()) if hasattr(part, "cache_clear")]
-"""What a process keeps: the settings, and every part that is wired once."""
 
 
 class Stdout:
@@ -55,9 +51,8 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget() -> None:
-    """Put the process where a cold start puts it: nothing wired, nothing read from the environment."""
-    for cached in CACHED:
-        cached.cache_clear()
+    """Put the process where a cold start puts it: an application of which no part is made yet."""
+    main.application = made.Application(*main.application.packages)
     metrics.clear_metrics()
     logger.thread_safe_clear_keys()
 
@@ -114,13 +109,13 @@ class Application:
         self, id_: str, *events: UserEvent, meta: Mapping[str, str] | None = None, start: datetime = START
     ) -> list[Commit]:
         """Append events without a command, a commit each, one second apart from `start` on; return the commits."""
-        store, stream = wiring.event_store(), USERS.stream(id_)
+        store, stream = main.application.event_store, USERS.stream(id_)
         head = end_of(store, stream)
         commits: list[Commit] = []
         for version, event in enumerate(events, start=head.version + 1):
             at = start + timedelta(seconds=version)
             commit = Commit(stream, version, (USERS.codec.encode(event),), f"commit-{version}", at, meta or {})
-            commit = replace(commit, snapshot_due=version % settings().snapshot_every == 0)
+            commit = replace(commit, snapshot_due=version % main.application.settings.snapshot_every == 0)
             store.append(commit, after=head)
             head = commit.head
             commits.append(commit)
@@ -152,7 +147,7 @@ class Application:
 
     def parked(self, projection: str | None = None) -> list[Parked]:
         """Return what is parked, in order of projection and stream."""
-        found = wiring.parked_store().listed(projection)
+        found = main.application.parked_store.listed(projection)
         return sorted(found, key=lambda one: (one.projection, one.stream))
 
     def stats(self, first: str = "2026-01-01", last: str = "2026-01-31") -> dict[str, Any]:

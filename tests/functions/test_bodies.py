@@ -32,7 +32,7 @@ class Book(Command):
 @pytest.fixture
 def post() -> Callable[[object], tuple[int, Any]]:
     """Return what sends a body to a route that takes a `Book`, and gives back the status and the command or faults."""
-    api = Api()
+    api = Api([], "commands")
 
     @api.post("/books")
     def book(command: Json[Book]) -> dict[str, Any]:

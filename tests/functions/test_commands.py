@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import USERS, UserUpdated
 from eventfold import Commit, Head
 from eventfold.dynamodb import DynamoDBEventStore
@@ -262,7 +262,7 @@ class Contended(DynamoDBEventStore):
 @pytest.fixture
 def contended(app: Application, monkeypatch: pytest.MonkeyPatch) -> Contended:
     store = Contended(app.client, EVENTS_TABLE)
-    monkeypatch.setattr(wiring, "event_store", lambda: store)
+    monkeypatch.setattr(main.application, "event_store", store)
     return store
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import UserCreated, UserUpdated
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.read_models.generations import Control
@@ -21,7 +21,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def begin(name: str, status: Any = "filling") -> Control:
     """Give a read model a second generation."""
-    store = wiring.control_store()
+    store = main.application.control_store
     begun = store.write(store.read([name])[name].begun("table", 1, AT))
     know_anew()
     return begun if status == "filling" else store.write(begun.moved(2, status, AT))
@@ -29,19 +29,21 @@ def begin(name: str, status: Any = "filling") -> Control:
 
 def know_anew() -> None:
     """Let this process forget which generations there are."""
-    wiring.generations.cache_clear()
-    wiring.feed.cache_clear()
+    for part in ("generations", "feed"):
+        vars(main.application).pop(part, None)
 
 
 def rows(stored: str, *ids: str) -> dict[str, int]:
     """Return the versions at which a generation has these users."""
-    return {key: row.version for key, row in wiring.row_store().get(stored, [f"user-{id_}" for id_ in ids]).items()}
+    return {
+        key: row.version for key, row in main.application.row_store.get(stored, [f"user-{id_}" for id_ in ids]).items()
+    }
 
 
 def break_for(monkeypatch: pytest.MonkeyPatch, stored: str, operation: str = "put") -> list[str]:
     """Let a generation's reads or writes fail; return the names that were used, as they come."""
     used: list[str] = []
-    store: Any = wiring.row_store()
+    store: Any = main.application.row_store
     call = getattr(store, operation)
 
     def failing(projection: str, *rest: object, **named: object) -> object:
@@ -63,8 +65,8 @@ def test_a_batch_feeds_every_generation_and_the_active_one_last(
     app.project(app.append("1", UserCreated(name="A")))
     assert order == ["directory.2", "directory"]
     assert rows("directory", "1") == rows("directory.2", "1") == {"user-1": 1}
-    assert wiring.tally_store().totals("stats.2", ["total"]) == {"total": {"created": 1}}
-    wiring.control_store().write(begin_ready("directory").promoted(2, AT))
+    assert main.application.tally_store.totals("stats.2", ["total"]) == {"total": {"created": 1}}
+    main.application.control_store.write(begin_ready("directory").promoted(2, AT))
     know_anew()
     order.clear()
     app.project(app.append("1", UserUpdated(name="B")))
@@ -73,7 +75,7 @@ def test_a_batch_feeds_every_generation_and_the_active_one_last(
 
 def begin_ready(name: str) -> Control:
     """Make the second generation ready to be promoted."""
-    store = wiring.control_store()
+    store = main.application.control_store
     return store.write(store.read([name])[name].moved(2, "ready", AT))
 
 
@@ -81,17 +83,19 @@ def test_queries_show_the_active_generation(app: Application, monkeypatch: pytes
     for name in ("directory", "stats"):
         begin(name)
     app.project(app.append("1", UserCreated(name="A")))
-    wiring.row_store().put("directory.2", Row("user-1", 2, '{"id": "1", "name": "New"}', "new\0user-1"), replaces=1)
+    main.application.row_store.put(
+        "directory.2", Row("user-1", 2, '{"id": "1", "name": "New"}', "new\0user-1"), replaces=1
+    )
     ask = app.request
     assert ask("GET", "/users/1").body["name"] == "A"
     for name in ("directory", "stats"):
-        wiring.control_store().write(begin_ready(name).promoted(2, AT))
+        main.application.control_store.write(begin_ready(name).promoted(2, AT))
     monkeypatch.setattr("eventfold.read_models.generations.LIST_SECONDS", 0)
     assert ask("GET", "/users/1").body["name"] == "New"
     assert [user["name"] for user in ask("GET", "/users").body["users"]] == ["New"]
     assert app.stats()["created"] == 1
-    back = wiring.control_store().read(["directory"])["directory"]
-    wiring.control_store().write(back.promoted(1, AT))
+    back = main.application.control_store.read(["directory"])["directory"]
+    main.application.control_store.write(back.promoted(1, AT))
     assert ask("GET", "/users/1").body["name"] == "A"
     assert [user["name"] for user in ask("GET", "/users").body["users"]] == ["A"]
 
@@ -137,7 +141,7 @@ def test_the_active_generation_goes_no_further_than_the_others_whatever_is_commi
     """Whatever this process takes a generation for: it may be verified and shown before this invocation ends."""
     begin("directory", status)
     _, second = app.append("1", UserCreated(name="A"), UserUpdated(name="B"))
-    get = wiring.row_store().get
+    get = main.application.row_store.get
 
     def get_late(projection: str, streams: Any) -> dict[str, Row]:
         if projection == "directory":
@@ -145,7 +149,7 @@ def test_the_active_generation_goes_no_further_than_the_others_whatever_is_commi
         return get(projection, streams)
 
     with monkeypatch.context() as patch:
-        patch.setattr(wiring.row_store(), "get", get_late)
+        patch.setattr(main.application.row_store, "get", get_late)
         app.project([second])
     assert rows("directory", "1") == rows("directory.2", "1") == {"user-1": 2}
 
@@ -157,7 +161,7 @@ def test_only_the_active_generation_s_lag_is_measured(app: Application) -> None:
 
 
 def test_what_was_parked_under_a_generation_that_is_gone_is_forgotten(app: Application) -> None:
-    park = wiring.parked_store().park
+    park = main.application.parked_store.park
     park("directory.7", "user-1", 0, "a generation that was dropped")
     park("gone", "user-1", 0, "a projection that the code no longer has, or does not have yet")
     assert app.redrive() == {"redriven": 0, "parked": 0}
@@ -166,7 +170,7 @@ def test_what_was_parked_under_a_generation_that_is_gone_is_forgotten(app: Appli
 
 
 def test_an_unknown_projection_is_forgotten_after_an_hour(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    wiring.parked_store().park("gone", "user-1", 0, "a projection that the code no longer has")
+    main.application.parked_store.park("gone", "user-1", 0, "a projection that the code no longer has")
     monkeypatch.setattr("eventfold.read_models.feed.FORGET_AFTER", timedelta(0))
     app.redrive()
     assert app.parked() == []
@@ -174,9 +178,9 @@ def test_an_unknown_projection_is_forgotten_after_an_hour(app: Application, monk
 
 def test_a_generation_that_began_a_moment_ago_is_not_taken_for_one_that_is_gone(app: Application) -> None:
     """What a process remembers of the generations must not decide what is forgotten."""
-    assert wiring.generations().controls()["directory"].newest == 1
-    wiring.control_store().write(Control.first("directory").begun("table", 1, AT))
+    assert main.application.generations.controls()["directory"].newest == 1
+    main.application.control_store.write(Control.first("directory").begun("table", 1, AT))
     app.append("1", UserCreated(name="A"))
-    wiring.parked_store().park("directory.2", "user-1", 0, "x")
+    main.application.parked_store.park("directory.2", "user-1", 0, "x")
     assert app.redrive() == {"redriven": 1, "parked": 0}
     assert rows("directory.2", "1") == {"user-1": 1}

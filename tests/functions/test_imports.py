@@ -22,8 +22,14 @@ def test_the_command_function_starts_without_read_models_boto3_and_collections_o
         text=True,
     )
     modules, objects, threshold = json.loads(started.stdout)
-    assert {"app.wiring", "eventfold.aggregates.handling", "eventfold.dynamodb.store"} <= set(modules)
-    queries = ("app.users.directory", "app.users.stats", "app.history")
+    assert {
+        "app.main",
+        "app.users.commands",
+        "eventfold.application.parts",
+        "eventfold.aggregates.handling",
+        "eventfold.dynamodb.store",
+    } <= set(modules)
+    queries = ("app.users.queries", "app.users.directory", "app.users.stats", "app.queries", "app.lists")
     rooms = (*queries, "eventfold.memory", "eventfold.read_models", "eventfold.operations", "boto3")
     assert [module for module in modules if module.startswith(rooms)] == []
     dynamodb = {module for module in modules if module.startswith("eventfold.dynamodb.")}

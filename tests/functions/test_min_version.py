@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import UserCreated, UserDeleted, UserUpdated
 from eventfold.testing import Meter
 
@@ -82,7 +82,7 @@ def test_a_version_yet_to_come_is_409_and_200_once_it_is_there(
 ) -> None:
     user_of_5(app, projected)
     answer = get(app, "1", min_version)
-    assert (answer.status, answer.body["detail"]) == (409, "The user has not come to this version yet.")
+    assert (answer.status, answer.body["detail"]) == (409, "It has not come to this version yet.")
     if min_version == 6:
         app.rename("1", "6")
         assert get(app, "1", 6).body["name"] == "6"
@@ -121,6 +121,6 @@ def test_it_costs_one_request_where_the_row_is_new_enough_and_two_where_it_is_be
 ) -> None:
     user_of_5(app, projected)
     get(app, "1", 0)
-    with Meter.on(wiring.dynamodb()) as meter:
+    with Meter.on(main.application.dynamodb) as meter:
         get(app, "1", min_version)
     assert meter.requests == requests

@@ -6,7 +6,7 @@ import json
 from copy import replace
 from typing import TYPE_CHECKING
 
-from app import wiring
+from app import main
 from app.users.rules import UserCreated
 from eventfold import Head
 from tests.support import ROOT
@@ -19,7 +19,7 @@ V1 = json.loads((ROOT / "tests" / "golden" / "user" / "UserCreated.v1.json").rea
 
 def test_a_user_of_the_first_days_is_shown_changed_counted_and_traced(app: Application) -> None:
     (template,) = app.append("template", UserCreated(name="?"))
-    wiring.event_store().append(replace(template, stream="user-7f6c", events=(V1,)), after=Head("user-7f6c", 0))
+    main.application.event_store.append(replace(template, stream="user-7f6c", events=(V1,)), after=Head("user-7f6c", 0))
     assert app.request("PATCH", "/users/7f6c", {"email": "ada@example.com"}).body == {"id": "7f6c", "version": 2}
     app.project(app.commits("7f6c"))
     user = {"id": "7f6c", "name": "Ada Lovelace", "email": "ada@example.com"}

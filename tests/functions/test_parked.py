@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import wiring
-from app.users import directory
+from app import main
+from app.users import read_models
 from app.users.directory import DIRECTORY, DirectoryRow, project
 from app.users.rules import UserCreated, UserDeleted, UserEvent, UserUpdated
+from app.users.stats import STATS
 from eventfold import Recorded
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.read_models.projections import Row
@@ -38,8 +39,7 @@ def versions(app: Application, *ids: str) -> list[int | None]:
 
 
 def deploy_anew() -> None:
-    wiring.targets.cache_clear()
-    wiring.feed.cache_clear()
+    main.application = main.application.on(main.application.settings)
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def broken_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return project(row, recorded)
 
     with monkeypatch.context() as patch:
-        patch.setattr(directory, "DIRECTORY", replace(DIRECTORY, project=digest))
+        patch.setattr(read_models, "READ_MODELS", (replace(DIRECTORY, project=digest), STATS))
         deploy_anew()
         yield
     deploy_anew()
@@ -117,7 +117,7 @@ def test_a_reader_who_asks_for_a_version_sees_past_a_write_that_was_parked(
 ) -> None:
     commits = app.append("1", UserCreated(name="A"))
     with monkeypatch.context() as patch:
-        patch.setattr(wiring.row_store(), "put", throttled_for("user-1"))
+        patch.setattr(main.application.row_store, "put", throttled_for("user-1"))
         app.project(commits)
     assert app.request("GET", "/users/1").status == 404
     assert app.request("GET", "/users/1", query={"min_version": "1"}).body["name"] == "A"
@@ -128,7 +128,7 @@ def test_a_reader_who_asks_for_a_version_sees_past_a_write_that_was_parked(
 
 def throttled_for(stream: str) -> Any:
     """Return a `put` that is throttled for one stream."""
-    put = wiring.row_store().put
+    put = main.application.row_store.put
 
     def throttled(projection: str, row: Row, *, replaces: int) -> None:
         if row.stream == stream:
@@ -143,7 +143,7 @@ def test_a_write_that_is_throttled_parks_its_stream_alone_until_the_next_redrive
 ) -> None:
     commits = [*app.append("1", UserCreated(name="A")), *app.append("2", UserCreated(name="B"))]
     with monkeypatch.context() as patch:
-        patch.setattr(wiring.row_store(), "put", throttled_for("user-1"))
+        patch.setattr(main.application.row_store, "put", throttled_for("user-1"))
         assert app.project(commits) == NOTHING_FAILED
     assert versions(app, "1", "2") == [None, 1]
     (parked,) = app.parked()

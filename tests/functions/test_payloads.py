@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import USERS, UserCreated, UserUpdated
 from eventfold import Snapshot
 from tests.conftest import EVENTS_TABLE
@@ -58,7 +58,7 @@ def parked(app: Application) -> None:
     unprojected(app)
     for projection in ("directory", "stats"):
         for id_ in (ADA, BOB):
-            wiring.parked_store().park(projection, USERS.stream(id_), 0, "StoreUnavailableError")
+            main.application.parked_store.park(projection, USERS.stream(id_), 0, "StoreUnavailableError")
 
 
 def past(app: Application) -> None:

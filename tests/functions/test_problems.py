@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from app import wiring
-from app.settings import settings
+from app import main
+from app.commands import ID_NAMESPACE
 from app.telemetry import InvocationFailedError
 from app.users.rules import UserCreated
 from eventfold.core.errors import EventfoldError, ItemTooLargeError, TooManyConflictsError
-from functions.commands.handler import ID_NAMESPACE
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
+from tests.functions.application import forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,7 @@ def refuse_all(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         raise error
 
     for operation in ("query", "put_item", "batch_get_item"):
-        monkeypatch.setattr(wiring.dynamodb(), operation, refused)
+        monkeypatch.setattr(main.application.dynamodb, operation, refused)
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
@@ -231,7 +231,7 @@ def test_an_append_that_fails_is_answered(
     def append(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(wiring.event_store(), "append", append)
+    monkeypatch.setattr(main.application.event_store, "append", append)
     check_problem(app.request("POST", "/users", ADA), status)
     assert not PERSONAL.search(app.printed())
 
@@ -252,7 +252,7 @@ def test_a_stream_that_can_not_be_read_is_500_and_the_log_says_where(app: Applic
 
 def test_a_missing_setting_is_500_and_no_secret(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVENTS_TABLE")
-    settings.cache_clear()
+    forget()
     check_problem(app.request("POST", "/users", ADA), 500)
     assert app.lines("unhandled error")[0]["error"] == "ValidationError"
 
@@ -266,7 +266,7 @@ def test_what_lambda_itself_logs_of_a_failure_quotes_nothing(
 
     app.append("1", UserCreated(name="Ada Lovelace"))
     for method in ("get", "listed", "read"):
-        monkeypatch.setattr(getattr(wiring, part)(), method, quoting, raising=False)
+        monkeypatch.setattr(getattr(main.application, part), method, quoting, raising=False)
     about = {"projection": "directory", "execution": "me", "step": "begin", "source": "table", "segments": 1}
     with pytest.raises(InvocationFailedError) as raised:
         app.call(function, about)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import UserCreated, UserDeleted, UserUpdated
 from eventfold.core.errors import StoreUnavailableError
 from tests.functions.application import START
@@ -89,13 +89,13 @@ def test_read_models_out_of_reach_fail_the_batch_as_a_whole(app: Application, mo
         raise StoreUnavailableError(f"{projection} {len(streams)}")
 
     commits = app.append("1", UserCreated(name="A"), start=datetime.now(UTC))
-    get = wiring.row_store().get
-    monkeypatch.setattr(wiring.row_store(), "get", unavailable)
+    get = main.application.row_store.get
+    monkeypatch.setattr(main.application.row_store, "get", unavailable)
     with pytest.raises(StoreUnavailableError):
         app.project(commits)
     assert app.parked() == []
     assert [line["projection"] for line in app.lines("projection failed")] == ["directory"]
-    monkeypatch.setattr(wiring.row_store(), "get", get)
+    monkeypatch.setattr(main.application.row_store, "get", get)
     assert app.project(commits) == NOTHING_FAILED
     assert versions(app, "1") == [1]
 
@@ -108,7 +108,9 @@ def test_a_read_model_out_of_reach_does_not_hold_up_the_other(
         raise StoreUnavailableError("ThrottlingException")
 
     commits = app.append("1", UserCreated(name="A"), start=datetime.now(UTC))
-    store, read = (wiring.row_store(), "get") if down == "directory" else (wiring.tally_store(), "checkpoints")
+    store, read = (
+        (main.application.row_store, "get") if down == "directory" else (main.application.tally_store, "checkpoints")
+    )
     with monkeypatch.context() as patch:
         patch.setattr(store, read, unavailable)
         with pytest.raises(StoreUnavailableError):
@@ -126,7 +128,7 @@ def test_a_stream_that_can_not_even_be_parked_fails_the_batch_so_that_it_comes_a
         raise StoreUnavailableError("ThrottlingException")
 
     (commit,) = app.append("1", UserCreated(name="A"))
-    monkeypatch.setattr(wiring.parked_store(), "park", unavailable)
+    monkeypatch.setattr(main.application.parked_store, "park", unavailable)
     with pytest.raises(StoreUnavailableError):
         app.project([replace(commit, version=9)])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import UserCreated, UserUpdated
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.read_models.feed import UnknownProjectionError
@@ -50,7 +50,7 @@ def test_the_steps_lead_from_the_beginning_to_the_switch(app: Application, step:
     assert 0 < closed["wait"] <= ORDER_SECONDS
     assert all(step("work", phase="verify", part=part)["done"] for part in begun["parts"])
     assert step("close", phase="verify") == {"phase": "done", "generation": 2, "promoted": True}
-    assert wiring.control_store().read(["directory"])["directory"].active == 2
+    assert main.application.control_store.read(["directory"])["directory"].active == 2
     assert app.request("GET", "/users/3").body["name"] == "B3"
     assert len(app.commits()) == commits
     assert app.lines("command handled") == app.lines("snapshot taken") == []
@@ -63,7 +63,7 @@ def test_a_rebuild_can_end_without_a_switch(app: Application, step: Step) -> Non
             step("work", phase=phase, part=part)
         closed = step("close", phase=phase, promote=False)
     assert closed == {"phase": "done", "generation": 2, "promoted": False}
-    assert wiring.control_store().read(["directory"])["directory"].generation(2).status == "ready"
+    assert main.application.control_store.read(["directory"])["directory"].generation(2).status == "ready"
 
 
 def test_a_phase_is_not_closed_before_its_parts_are_done(step: Step) -> None:
@@ -125,30 +125,35 @@ def test_a_write_whose_answer_is_lost_leaves_the_rebuild_promoted(
     app.project(app.append("1", UserCreated(name="A")))
     built(step)
     written = f'\\"number\\":2,\\"status\\":\\"{status}\\"'
-    with FaultInjector(wiring.dynamodb()).on(Fault.LOST_ANSWER, written, lost) as faults, pauses(lambda _: None):
+    with (
+        FaultInjector(main.application.dynamodb).on(Fault.LOST_ANSWER, written, lost) as faults,
+        pauses(lambda _: None),
+    ):
         if lost > 1:
             with pytest.raises(StoreUnavailableError):
                 step("close", phase="verify")
         assert step("close", phase="verify") == {"phase": "done", "generation": 2, "promoted": True}
     assert faults.counts[Fault.LOST_ANSWER] == lost
-    control = wiring.control_store().read(["directory"])["directory"]
+    control = main.application.control_store.read(["directory"])["directory"]
     assert {one.number: one.status for one in control.generations} == {1: "retired", 2: "active"}
 
 
 def test_a_phase_that_is_closed_again_leaves_alone_who_went_back_meanwhile(step: Step) -> None:
     built(step)
     step("close", phase="verify")
-    wiring.control_store().write(wiring.control_store().read(["directory"])["directory"].promoted(1, START))
+    main.application.control_store.write(
+        main.application.control_store.read(["directory"])["directory"].promoted(1, START)
+    )
     for phase in ("verify", "promote"):
         assert step("close", phase=phase)["promoted"] is True
-    assert wiring.control_store().read(["directory"])["directory"].active == 1
+    assert main.application.control_store.read(["directory"])["directory"].active == 1
 
 
 def test_a_step_of_an_execution_that_was_overtaken_touches_no_other_generation(app: Application, step: Step) -> None:
     built(step)
     step("close", phase="verify", promote=False)
-    control = wiring.control_store().read(["directory"])["directory"]
-    wiring.control_store().write(control.dropped(2, START).without(2))
+    control = main.application.control_store.read(["directory"])["directory"]
+    main.application.control_store.write(control.dropped(2, START).without(2))
     assert step("begin", "other")["generation"] == 3
     for event in ({"name": "work", "phase": "fill", "part": 0}, {"name": "close", "phase": "fill"}):
         with pytest.raises(RebuildRefusedError, match="has no generation 2"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import UserCreated, UserUpdated
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.read_models.feed import UnknownProjectionError
@@ -109,7 +109,7 @@ def test_a_projection_that_there_is_not_is_an_error_that_names_those_there_are(a
 def test_redriving_twice_changes_nothing_more(app: Application) -> None:
     commits = app.append("1", UserCreated(name="A"))
     app.project(commits)
-    wiring.parked_store().park("stats", "user-1", 0, "an entry that was left behind")
+    main.application.parked_store.park("stats", "user-1", 0, "an entry that was left behind")
     assert app.redrive() == {"redriven": 1, "parked": 0}
     assert app.redrive() == {"redriven": 0, "parked": 0}
     assert app.stats()["created"] == 1
@@ -122,7 +122,7 @@ def test_the_alarm_is_told_of_parked_streams_although_the_read_models_are_out_of
         raise StoreUnavailableError("ThrottlingException")
 
     park(app, "1")
-    monkeypatch.setattr(wiring.row_store(), "get", unavailable)
+    monkeypatch.setattr(main.application.row_store, "get", unavailable)
     with pytest.raises(StoreUnavailableError):
         app.redrive()
     assert app.metric("ParkedStreams") == [2]

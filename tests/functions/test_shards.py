@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a rebuild have time to end without pauses, and write one row after the other: moto takes no two at once."""
     monkeypatch.setattr("functions.rebuild.handler.LEFT_MILLISECONDS", 1_000)
-    monkeypatch.setattr("app.rebuilds.Filler", partial(Filler, writers=1))
-    monkeypatch.setattr("app.rebuilds.Rebuild", partial(Rebuild, timing=Timing(0, 0, 0)))
+    monkeypatch.setattr("eventfold.application.rebuilds.Filler", partial(Filler, writers=1))
+    monkeypatch.setattr("eventfold.application.rebuilds.Rebuild", partial(Rebuild, timing=Timing(0, 0, 0)))
 
 
 def rebuild(app: Application, projection: str) -> None:

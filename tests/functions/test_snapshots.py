@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import USERS, UserCreated, UserUpdated
 from eventfold import Snapshot, load
 from eventfold.core.errors import StoreUnavailableError
@@ -46,10 +46,10 @@ def test_a_snapshot_is_taken_when_a_commit_is_due(app: Application) -> None:
 def test_a_snapshot_saves_a_load_the_events_before_it(app: Application) -> None:
     user_of(app, 7)
     app.snapshot()
-    loaded = load(wiring.event_store(), USERS, "user-1")
+    loaded = load(main.application.event_store, USERS, "user-1")
     assert (loaded.snapshot_version, loaded.version, loaded.state.name) == (7, 7, "6")
     app.rename("1", "last")
-    assert load(wiring.event_store(), USERS, "user-1").state.name == "last"
+    assert load(main.application.event_store, USERS, "user-1").state.name == "last"
 
 
 def test_a_commit_that_is_not_due_is_passed_over(app: Application) -> None:
@@ -86,7 +86,7 @@ def test_a_snapshot_is_no_trigger_for_another(app: Application) -> None:
 
 def test_a_snapshot_of_another_schema_is_replaced_by_a_usable_one(app: Application) -> None:
     due = user_of(app, 5)[-1:]
-    wiring.event_store().save_snapshot(Snapshot("user-1", 5, "another", '{"shape":"old"}', due[0].at))
+    main.application.event_store.save_snapshot(Snapshot("user-1", 5, "another", '{"shape":"old"}', due[0].at))
     app.snapshot(due)
     (taken,) = snapshots(app)
     assert taken.schema == USERS.schema
@@ -115,6 +115,6 @@ def test_a_batch_that_fails_whole_is_reported_record_by_record(
         raise StoreUnavailableError("ThrottlingException")
 
     due = user_of(app, 5)[-1]
-    monkeypatch.setattr(wiring.event_store(), "newest_first", unavailable)
+    monkeypatch.setattr(main.application.event_store, "newest_first", unavailable)
     answer = app.snapshot([due, due])
     assert [one["itemIdentifier"] for one in answer["batchItemFailures"]] == ["100", "101"]

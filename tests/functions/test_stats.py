@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import wiring
+from app import main
 from app.users.rules import UserCreated, UserDeleted, UserUpdated
 from eventfold.core.errors import StoreUnavailableError
 
@@ -196,7 +196,7 @@ def test_statistics_equal_a_recount_where_only_each_users_last_record_arrives(ap
 def test_statistics_equal_a_recount_after_streams_were_parked_and_redriven(
     app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = wiring.tally_store().add
+    add = main.application.tally_store.add
     commits = several_users(app)
 
     def throttled(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
@@ -205,7 +205,7 @@ def test_statistics_equal_a_recount_after_streams_were_parked_and_redriven(
         add(tally, counts, checkpoint, replaces=replaces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(wiring.tally_store(), "add", throttled)
+        patch.setattr(main.application.tally_store, "add", throttled)
         app.project(commits)
         assert [(one.projection, one.stream) for one in app.parked()] == [("stats", "user-1"), ("stats", "user-5")]
         assert app.stats()["created"] == 4
@@ -219,7 +219,7 @@ def test_statistics_equal_a_recount_after_streams_were_parked_and_redriven(
 def test_an_answer_that_is_lost_counts_nothing_twice(
     app: Application, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
-    add = wiring.tally_store().add
+    add = main.application.tally_store.add
     calls = 0
 
     def answers_get_lost(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
@@ -230,7 +230,7 @@ def test_an_answer_that_is_lost_counts_nothing_twice(
             raise StoreUnavailableError("ReadTimeoutError")
 
     commits = several_users(app)
-    monkeypatch.setattr(wiring.tally_store(), "add", answers_get_lost)
+    monkeypatch.setattr(main.application.tally_store, "add", answers_get_lost)
     app.project(commits)
     assert len(app.parked()) == lost
     assert app.redrive() == {"redriven": lost, "parked": 0}
@@ -244,17 +244,17 @@ def test_a_batch_that_is_delivered_twice_at_the_same_time_is_counted_once(
     """The other delivery comes in between this one's look at the checkpoint and its write."""
     commits = app.append("1", UserCreated(name="A"), UserDeleted())
     app.project(commits[:known])
-    read = wiring.tally_store().checkpoints
-    (target,) = (target for target in wiring.targets() if target.name == "stats")
+    read = main.application.tally_store.checkpoints
+    (target,) = (target for target in main.application.targets if target.name == "stats")
     deliveries = iter([commits])
 
     def overtaken(tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
         found = read(tally, streams)
         for other in deliveries:
-            wiring.runner().run(target, other)
+            main.application.runner.run(target, other)
         return found
 
-    monkeypatch.setattr(wiring.tally_store(), "checkpoints", overtaken)
+    monkeypatch.setattr(main.application.tally_store, "checkpoints", overtaken)
     app.project(commits)
     assert app.parked() == []
     assert app.stats() == recount(app)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.users.stats import UserStats
+from app.users.stats import stats_between
 from benchmarks.scale import queries
+from eventfold.application import Application
 from eventfold.dynamodb.items import item_bytes
 from eventfold.dynamodb.ranges import SAMPLES
 from eventfold.dynamodb.rows import DynamoDBRowStore
@@ -61,10 +62,15 @@ def test_a_page_of_a_list_is_one_request_and_its_size(
 @pytest.mark.parametrize("shards", [4, 64])
 @pytest.mark.parametrize("counted", [0, 10_000])
 def test_statistics_are_read_in_proportion_to_shards_and_months(
-    local_client: DynamoDBClient, local_tables: tuple[str, str], counted: int, shards: int
+    local_client: DynamoDBClient,
+    local_tables: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    counted: int,
+    shards: int,
 ) -> None:
     tallies = DynamoDBTallyStore(local_client, local_tables[1], shards=shards)
     tallies.add("stats", {}, Checkpoint("user-1", 1), replaces=None)
+    monkeypatch.setattr(Application, "tally_store", tallies)
     last = date(2026, 7, 15)
     days = {f"{day:02}.{name}": {"N": str(counted)} for day in range(1, 32) for name in ("created", "deleted")}
     months = {f"{last - timedelta(n):%Y-%m}" for n in range(366)}
@@ -77,7 +83,7 @@ def test_statistics_are_read_in_proportion_to_shards_and_months(
     write(local_client, local_tables[1], items if counted else [])
     for span, months_read in ((1, 1), (30, 2), (366, 13)):
         with Meter.on(local_client) as meter:
-            stats = UserStats(tallies).get(last - timedelta(span - 1), last)
+            stats = stats_between(last - timedelta(span - 1), last)
         assert stats.created == counted * shards
         assert [day.created for day in stats.days] == ([counted * shards] * span if counted else [])
         expected = queries.stats(months_read, shards)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from app import wiring
-from app.rebuilds import Part, work
+from app import main
 from app.telemetry import metrics
-from app.users.directory import DIRECTORY
+from app.users.directory import DIRECTORY, USERS_LISTED
 from app.users.rules import USERS, CreateUser, UpdateUser
+from app.users.stats import stats_between
+from eventfold.application.rebuilds import Part, work
 from eventfold.operations.rebuild.filling import summed
 from eventfold.operations.rebuild.steps import Rebuild, Timing
 from eventfold.read_models.generations import Generations
@@ -54,9 +55,9 @@ class Load:
         dice = random.Random(seed)  # noqa: S311 - a load, not a secret
         while not self.stopped.wait(0.05):  # The feed has one writer here, and has to keep up.
             id_ = f"u{dice.randrange(USERS_AT_FIRST)}"
-            wiring.users().handle(id_, UpdateUser(name=f"Name {dice.randrange(10**6)}"))
+            main.application.handler(USERS).handle(id_, UpdateUser(name=f"Name {dice.randrange(10**6)}"))
             if dice.random() < 0.1:
-                wiring.users().handle(f"new{seed}-{self.commands}", CreateUser(name="New"))
+                main.application.handler(USERS).handle(f"new{seed}-{self.commands}", CreateUser(name="New"))
             self.commands += 1
 
     def feed(self) -> None:
@@ -75,14 +76,14 @@ class Load:
 
     def read(self, mine: list[str]) -> None:
         """Poll users with the version seen last; each is polled by one reader alone."""
-        directory, stats, created = wiring.directory(), wiring.stats(), 0
+        created = 0
         today = datetime.now(UTC).date()
         while not self.stopped.is_set():
-            before, created = created, stats.get(today, today).created
+            before, created = created, stats_between(today, today).created
             if created < before:
                 self.faults.append(f"stats: {created} after {before}")
             for id_ in mine:
-                version = directory.get(id_).version
+                version = USERS_LISTED.get(id_).version
                 if version < self.seen[id_]:
                     self.faults.append(f"{id_}: {version} after {self.seen[id_]}")
                 self.seen[id_] = version
@@ -103,8 +104,8 @@ def pump(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(metrics, "namespace", "eventfold")
     forget()
-    generations = Generations(wiring.control_store(), ["directory", "stats"], keep=KEEP_SECONDS)
-    monkeypatch.setattr(wiring, "generations", lambda: generations)
+    generations = Generations(main.application.control_store, ["directory", "stats"], keep=KEEP_SECONDS)
+    monkeypatch.setattr(main.application, "generations", generations)
     streams = boto3.client("dynamodbstreams", endpoint_url=dynamodb_local_url)
     mapping = EventSourceMapping.from_template(Path("template.yaml"), "ProjectionsMapping")
     reader = StreamReader(streams, stream_arn(local_client, events))
@@ -114,10 +115,19 @@ def pump(
 
 def rebuilt(name: str) -> Rebuild:
     """Return a rebuild whose pauses suit how long control items are kept here."""
-    (target,) = [one for one in wiring.targets() if one.name == name]
+    (target,) = [one for one in main.application.targets if one.name == name]
     timing = Timing(scan=2 * KEEP_SECONDS, verify=4 * KEEP_SECONDS, settle=0)
-    events, keys = wiring.scannable_store(), wiring.key_listing()
-    return Rebuild(target, wiring.runner(), events, keys, wiring.parked_store(), wiring.rebuild_store(), "me", timing)
+    events, keys = main.application.scannable_store, main.application.key_listing
+    return Rebuild(
+        target,
+        main.application.runner,
+        events,
+        keys,
+        main.application.parked_store,
+        main.application.rebuild_store,
+        "me",
+        timing,
+    )
 
 
 def build(rebuild: Rebuild, load: Load) -> None:
@@ -127,7 +137,7 @@ def build(rebuild: Rebuild, load: Load) -> None:
         load.stopped.wait(rebuild.pause(generation))
         with ThreadPoolExecutor(2) as pool:
             run = [
-                pool.submit(work, rebuild, Part(generation.number, phase, part), load.stopped.is_set)
+                pool.submit(work, main.application, rebuild, Part(generation.number, phase, part), load.stopped.is_set)
                 for part in range(4)
             ]
             assert summed([one.result() for one in run]).done
@@ -146,7 +156,7 @@ def switch(rebuild: Rebuild, number: int, load: Load) -> None:
 def test_no_query_fails_or_goes_back_while_a_rebuild_is_promoted_and_rolled_back(pump: StreamPump) -> None:
     load = Load(pump)
     for id_ in load.seen:
-        wiring.users().handle(id_, CreateUser(name="First"))
+        main.application.handler(USERS).handle(id_, CreateUser(name="First"))
     pump.drain()
     with ThreadPoolExecutor(5) as pool:
         ids = list(load.seen)
@@ -165,17 +175,17 @@ def test_no_query_fails_or_goes_back_while_a_rebuild_is_promoted_and_rolled_back
     assert (load.commands > 50, load.queries > 50) == (True, True)
     pump.drain()
     assert pump.given_up == []
-    assert list(wiring.parked_store().listed()) == []
+    assert list(main.application.parked_store.listed()) == []
     rows_equal_their_events()
 
 
 def rows_equal_their_events() -> None:
     """Both generations of both read models are what the events make."""
-    streams = {item.stream for page in wiring.scannable_store().scan(0, 1) for item in page.items}
+    streams = {item.stream for page in main.application.scannable_store.scan(0, 1) for item in page.items}
     for stream in streams:
-        commits = wiring.event_store().oldest_first(stream)
+        commits = main.application.event_store.oldest_first(stream)
         expected = DIRECTORY.advance(None, (one for commit in commits for one in USERS.codec.recorded(commit)))
         for name in ("directory", "directory.2"):
-            assert wiring.row_store().get(name, [stream]) == {stream: expected}
+            assert main.application.row_store.get(name, [stream]) == {stream: expected}
     for name in ("stats", "stats.2"):
-        assert wiring.tally_store().totals(name, ["total"]) == {"total": {"created": len(streams)}}
+        assert main.application.tally_store.totals(name, ["total"]) == {"total": {"created": len(streams)}}

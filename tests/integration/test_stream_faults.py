@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from app import settings, telemetry, wiring
+from app import main, telemetry
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS, UserCreated, UserDeleted, UserUpdated
 from app.users.stats import STATS, TOTAL
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from app.users.rules import UserEvent
     from eventfold import Recorded
+    from eventfold.application import Settings
     from eventfold.read_models.parking import Parked
     from eventfold.testing.checker import Finding
     from eventfold.testing.shards import Record
@@ -50,10 +51,10 @@ LIFE: list[UserEvent] = [UserCreated(name="A"), UserUpdated(name="B"), UserUpdat
 class Stack:
     """The functions on DynamoDB Local; `client` is theirs, `watcher` sees past its faults."""
 
-    def __init__(self, watcher: DynamoDBClient, tables: settings.Settings) -> None:
+    def __init__(self, watcher: DynamoDBClient, tables: Settings) -> None:
         self.watcher = watcher
         self.tables = tables
-        self.client = wiring.dynamodb()
+        self.client = main.application.dynamodb
 
     def append(self, id_: str, *events: UserEvent, due: int = 0) -> None:
         """Append events, a commit each, one second apart; the commit of version `due` asks for a snapshot."""
@@ -62,7 +63,7 @@ class Stack:
             at = START + timedelta(seconds=version)
             commit = Commit(stream, version, (USERS.codec.encode(event),), f"c{version}", at)
             commit = replace(commit, snapshot_due=version == due)
-            wiring.event_store().append(commit, after=Head(stream, version - 1))
+            main.application.event_store.append(commit, after=Head(stream, version - 1))
 
     def pump(self, mapping: str = "ProjectionsMapping", disorder: Disorder | None = None) -> StreamPump:
         handler = projections if mapping == "ProjectionsMapping" else snapshots
@@ -77,8 +78,8 @@ class Stack:
     def wrong(self) -> list[Finding]:
         """Return where read models and snapshots are not what the events say."""
         items = list(read_table(self.watcher, self.tables.events_table))
-        rows = wiring.row_store().get(DIRECTORY.name, sorted({item.stream for item in items}))
-        counted = wiring.tally_store().totals(STATS.name, [TOTAL, "2026-01"])
+        rows = main.application.row_store.get(DIRECTORY.name, sorted({item.stream for item in items}))
+        counted = main.application.tally_store.totals(STATS.name, [TOTAL, "2026-01"])
         return [
             *check_rows(DIRECTORY, items, rows),
             *check_tally(STATS, items, counted),
@@ -86,10 +87,10 @@ class Stack:
         ]
 
     def parked(self) -> list[Parked]:
-        return list(wiring.parked_store().listed())
+        return list(main.application.parked_store.listed())
 
     def redrive(self) -> None:
-        wiring.feed().redrive()
+        main.application.feed.redrive()
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def stack(
     telemetry.logger.setLevel(logging.CRITICAL)
     forget()
     with pauses(lambda _: None):
-        yield Stack(local_client, settings.settings())
+        yield Stack(local_client, main.application.settings)
     forget()
     telemetry.logger.setLevel(level)
 
@@ -232,12 +233,12 @@ def test_one_poisoned_stream_is_parked_the_others_flow_on_and_redrive_catches_up
     for number in (1, 2, 3):
         stack.append(str(number), *LIFE[:3])
     targets = (
-        RowTarget(replace(DIRECTORY, project=project), wiring.row_store()),
-        TallyTarget(STATS, wiring.tally_store()),
+        RowTarget(replace(DIRECTORY, project=project), main.application.row_store),
+        TallyTarget(STATS, main.application.tally_store),
     )
     with monkeypatch.context() as poisoned:
-        feed = Feed(targets, wiring.runner(), wiring.parked_store(), wiring.generations())
-        poisoned.setattr(projections, "feed", lambda: feed)
+        feed = Feed(targets, main.application.runner, main.application.parked_store, main.application.generations)
+        poisoned.setattr(main.application, "feed", feed)
         pump = stack.pump()
         pump.drain()
     assert pump.given_up == []

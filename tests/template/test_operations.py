@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.telemetry import metrics
+from eventfold.application import Application
 from eventfold.read_models.feed import Redriven
 from functions.redrive import handler as redrive
 from tests.functions.application import capture
@@ -83,8 +84,8 @@ def printed_with_two_parked(
     capture(monkeypatch)
     monkeypatch.setattr(metrics, "service", service)
     feed = SimpleNamespace(redrive=lambda *_, **__: Redriven(parked=2), waiting=lambda: iter("ab"))
-    monkeypatch.setattr(redrive, "feed", lambda: feed)
-    monkeypatch.setattr(redrive, "given_up", lambda: None)
+    monkeypatch.setattr(Application, "feed", feed)
+    monkeypatch.setattr(Application, "given_up", None)
     redrive.lambda_handler({}, LambdaContext())
     lines = map(json.loads, capsys.readouterr().out.splitlines())
     (printed,) = [line for line in lines if "_aws" in line]

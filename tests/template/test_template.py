@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.settings import Settings
+from eventfold.application import Settings
 from tests.template.declared import FUNCTIONS, RESOURCES, TABLES, TEMPLATE, of_type, properties, references
 
 # Tables and bucket ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import re
 from http import HTTPStatus
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -19,18 +21,18 @@ from app.telemetry import logger
 from eventfold import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 
 __all__ = [
     "Api",
+    "Id",
     "IdempotencyKey",
     "IfMatch",
     "Json",
     "LambdaContext",
     "Response",
-    "UserId",
     "Versioned",
     "etag",
     "json_response",
@@ -43,7 +45,7 @@ MAX_BODY_BYTES = 64 * 1024
 _MAX_BASE64_CHARACTERS = (MAX_BODY_BYTES + 2) // 3 * 4
 JSON = "application/json"
 
-UserId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The user's id.")]
+Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Its id.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -54,7 +56,7 @@ IdempotencyKey = Annotated[
 ]
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description='The ETag that the user must still have, as `"3"`, or `*` for any.'),
+    Header(alias="If-Match", description='The ETag that it must still have, as `"3"`, or `*` for any.'),
 ]
 
 _NOBODYS_KEY = (
@@ -84,9 +86,13 @@ Json = Annotated[_Model, _FromJson(), Body()]
 class Api(APIGatewayHttpResolver):
     """Powertools' resolver with every exception answered as a problem, and bodies checked before it reads them."""
 
-    def __init__(self) -> None:
+    def __init__(self, packages: Iterable[str], part: str) -> None:
+        """Take the `routes` of a module of each package, where it has one: of `commands`, or of `queries`."""
         super().__init__(enable_validation=True, json_body_deserializer=_read_json)
         self.exception_handler(Exception)(answer)
+        for package in packages:
+            if find_spec(f"{package}.{part}"):
+                self.include_router(import_module(f"{package}.{part}").routes)
 
     def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Each log line in between carries its correlation id."""

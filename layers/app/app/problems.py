@@ -1,4 +1,4 @@
-"""Exceptions as HTTP answers: RFC 9457 problem details, one table for all routes."""
+"""Exceptions as HTTP answers: RFC 9457 problem details. What a domain refuses brings its own words."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from app.errors import InvalidCursorError, VersionNotReachedError
 from app.telemetry import log_failure, logger
-from app.users.rules import UserDeletedError, UserExistsError, UserNotFoundError
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,
     ItemTooLargeError,
     PreconditionFailedError,
+    RefusedError,
     StoreUnavailableError,
     TooManyConflictsError,
 )
@@ -45,11 +44,6 @@ class Problem(NamedTuple):
 
 _PROBLEMS: dict[type[Exception], Problem] = {
     NotFoundError: Problem(HTTPStatus.NOT_FOUND, "There is nothing at this address."),
-    UserNotFoundError: Problem(HTTPStatus.NOT_FOUND, "There is no such user."),
-    UserDeletedError: Problem(HTTPStatus.GONE, "The user was deleted."),
-    UserExistsError: Problem(HTTPStatus.CONFLICT, "There is such a user already, with another name or email."),
-    VersionNotReachedError: Problem(HTTPStatus.CONFLICT, "The user has not come to this version yet."),
-    InvalidCursorError: Problem(HTTPStatus.BAD_REQUEST, "The cursor does not belong to this query."),
     PreconditionFailedError: Problem(HTTPStatus.PRECONDITION_FAILED, "If-Match does not match the current version."),
     IdempotencyKeyReusedError: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key was used for another request."
@@ -59,12 +53,21 @@ _PROBLEMS: dict[type[Exception], Problem] = {
     StoreUnavailableError: Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too busy to answer now. Try again."),
 }
 
+_REFUSALS = {
+    "conflict": HTTPStatus.CONFLICT,
+    "missing": HTTPStatus.NOT_FOUND,
+    "gone": HTTPStatus.GONE,
+    "malformed": HTTPStatus.BAD_REQUEST,
+}
+
 
 def answer(error: Exception) -> Response[str]:
     """Return the answer for any exception: never a stack trace, never an internal name."""
     match error:
         case RequestError():
             return respond(Problem(error.status, error.detail))
+        case RefusedError():
+            return respond(Problem(_REFUSALS[error.kind], error.detail))
         case RequestValidationError():
             return _answer_invalid(error)
         case StoreUnavailableError():
@@ -95,7 +98,7 @@ def _answer_invalid(error: RequestValidationError) -> Response[str]:
     faults = [(tuple(map(str, fault["loc"])), str(fault["msg"])) for fault in error.errors()]
     places = {loc[0] for loc, _ in faults}
     if "path" in places:
-        return respond(_PROBLEMS[UserNotFoundError])
+        return respond(_PROBLEMS[NotFoundError])
     errors = [{"field": ".".join(loc), "message": message} for loc, message in faults[:MAX_ERRORS]]
     if places == {"body"}:
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The body does not fit the schema.")

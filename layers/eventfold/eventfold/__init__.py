@@ -9,6 +9,7 @@ from eventfold.aggregates.loading import Loaded, load, load_at, load_version
 from eventfold.aggregates.snapshots import take_snapshot
 from eventfold.core.commit import Commit, CommitRef, Head, Snapshot, stream_name
 from eventfold.core.decider import Command, Decider
+from eventfold.core.errors import RefusedError
 from eventfold.core.events import Codec, Event, Recorded
 from eventfold.core.store import EventStore
 from eventfold.core.stored import StoredEvent
@@ -29,6 +30,7 @@ __all__ = [
     "Loaded",
     "Outcome",
     "Recorded",
+    "RefusedError",
     "Request",
     "Snapshot",
     "StoredEvent",

@@ -1,1 +1,5 @@
-"""The users: rules, read models. Everything that knows users lives here."""
+"""Users: the rules, the read models, and the routes. All that knows users is here."""
+
+from app.users.rules import USERS as DECIDER
+
+__all__ = ["DECIDER"]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation at run time
 from pydantic_core import PydanticCustomError
 
-from eventfold import Command, Data, Decider, Event, upcaster
+from eventfold import Command, Data, Decider, Event, RefusedError, upcaster
 
 # No control characters: they have no place in a name, and some stores and terminals choke on them.
 Name = Annotated[
@@ -94,19 +94,19 @@ class User(BaseModel, frozen=True):
 # --- Rules ------------------------------------------------------------------------------------------------
 
 
-class UserError(Exception):
+class UserError(RefusedError):
     """A rule refused the command."""
 
 
-class UserNotFoundError(UserError):
+class UserNotFoundError(UserError, kind="missing", detail="There is no such user."):
     """There is no such user."""
 
 
-class UserDeletedError(UserError):
+class UserDeletedError(UserError, kind="gone", detail="The user was deleted."):
     """The user was deleted: nothing happens to it any more."""
 
 
-class UserExistsError(UserError):
+class UserExistsError(UserError, kind="conflict", detail="There is such a user already, with another name or email."):
     """There is such a user already, and it is not the one asked for."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from app import main
 from app.users.rules import USERS, UserCreated, UserDeleted, UserEvent
 from eventfold.read_models.tallies import Tally
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventfold import Recorded
-    from eventfold.read_models.tallies import TallyStore
 
 TOTAL = "total"
 """The row that counts all. Each other row counts a month, as `2026-01`, a day in it as `31.created`.
@@ -63,23 +63,18 @@ def _place(day: date) -> tuple[str, str]:
 STATS: Tally[UserEvent] = Tally(name="stats", category=USERS.category, codec=USERS.codec, count=count)
 
 
-class UserStats:
-    """Answers queries from the counters."""
-
-    def __init__(self, tallies: TallyStore) -> None:
-        self._tallies = tallies
-
-    def get(self, first: date, last: date) -> Stats:
-        """Return the totals, and each day from `first` to `last` with something to show."""
-        days = [first + timedelta(n) for n in range((last - first).days + 1)]
-        places = [_place(day) for day in days]
-        rows = self._tallies.totals_active(STATS.name, [TOTAL, *dict.fromkeys(month for month, _ in places)])
-        total = rows.get(TOTAL, {})
-        created, deleted = total.get("created", 0), total.get("deleted", 0)
-        counted = [
-            Day(day=day, created=month.get(f"{of_month}.created", 0), deleted=month.get(f"{of_month}.deleted", 0))
-            for day, (name, of_month) in zip(days, places, strict=True)
-            if (month := rows.get(name))
-        ]
-        shown = [day for day in counted if day.created or day.deleted]
-        return Stats(created=created, deleted=deleted, active=created - deleted, days=shown)
+def stats_between(first: date, last: date) -> Stats:
+    """Return the totals, and each day from `first` to `last` with something to show."""
+    days = [first + timedelta(n) for n in range((last - first).days + 1)]
+    places = [_place(day) for day in days]
+    months = dict.fromkeys(month for month, _ in places)
+    rows = main.application.tally_store.totals_active(STATS.name, [TOTAL, *months])
+    total = rows.get(TOTAL, {})
+    created, deleted = total.get("created", 0), total.get("deleted", 0)
+    counted = [
+        Day(day=day, created=month.get(f"{of_month}.created", 0), deleted=month.get(f"{of_month}.deleted", 0))
+        for day, (name, of_month) in zip(days, places, strict=True)
+        if (month := rows.get(name))
+    ]
+    shown = [day for day in counted if day.created or day.deleted]
+    return Stats(created=created, deleted=deleted, active=created - deleted, days=shown)

@@ -1,4 +1,4 @@
-"""Everything eventfold raises.
+"""Everything eventfold raises, and what a domain's own errors derive from: `RefusedError`.
 
 EventfoldError
 ├── InvalidCommitError            refused before any call
@@ -21,10 +21,32 @@ EventfoldError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from eventfold.core.commit import Commit
+
+
+class RefusedError(Exception):
+    """A rule of the domain refuses: what the domain's own errors derive from, each with its `kind` and its words.
+
+    `detail` reaches whoever asked. A kind is no protocol's: whoever answers makes of it what its callers know.
+    """
+
+    kind: ClassVar[Literal["conflict", "missing", "gone", "malformed"]] = "conflict"
+    detail: ClassVar[str] = "The rules refuse this."
+
+    def __init_subclass__(
+        cls, *, kind: Literal["conflict", "missing", "gone", "malformed"] | None = None, detail: str | None = None
+    ) -> None:
+        """Take the kind and the words of one refusal; without them it has those of the class that it derives from."""
+        super().__init_subclass__()
+        cls.kind = kind or cls.kind
+        cls.detail = detail or cls.detail
+
+    def __str__(self) -> str:
+        """Say what is told."""
+        return self.detail
 
 
 class EventfoldError(Exception):

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from app.wiring import DECIDERS, scannable_store
-from cli.options import AsJson, NotFoundError, Stream, aside, console, decider_of, moment, print_json
-from cli.target import connect
 from eventfold import Snapshot
+from eventfold.cli.options import AsJson, NotFoundError, Stream, aside, console, decider_of, moment, print_json
+from eventfold.cli.target import connect
 from eventfold.core.errors import InvalidCommitError
 from eventfold.core.store import end_of
 from eventfold.operations.reading import SteadyPages, TableSource
@@ -19,6 +18,8 @@ from eventfold.operations.verify.streams import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from eventfold.application import Application
 
 snapshots = typer.Typer(no_args_is_help=True, help="States kept beside their events, to replay less.")
 
@@ -40,10 +41,10 @@ def take(
     """
     if (stream is None) is not all_:
         raise typer.BadParameter("Name a stream, or say --all.")
-    connect(context.obj)
+    app = connect(context.obj)
     if stream is not None:
-        _check_exists(stream)
-    written, failed = _retake([stream] if stream is not None else _all_to_retake())
+        _check_exists(app, stream)
+    written, failed = _retake(app, [stream] if stream is not None else _all_to_retake(app))
     if as_json:
         print_json([{"stream": one.stream, "version": one.version} for one in written])
     elif stream is None:
@@ -63,11 +64,11 @@ def list_snapshots(context: typer.Context, stream: Stream, *, as_json: AsJson = 
 
     Example: eventfold snapshot list user-42
     """
-    connect(context.obj)
-    schema = decider_of(stream).schema
-    found = [item for item in scannable_store().items(stream) if isinstance(item, Snapshot)]
+    app = connect(context.obj)
+    schema = decider_of(app, stream).schema
+    found = [item for item in app.scannable_store.items(stream) if isinstance(item, Snapshot)]
     if not found:
-        _check_exists(stream)
+        _check_exists(app, stream)
     if as_json:
         print_json(
             [
@@ -83,25 +84,25 @@ def list_snapshots(context: typer.Context, stream: Stream, *, as_json: AsJson = 
         console.print("It has none.")
 
 
-def _check_exists(stream: str) -> None:
-    decider_of(stream)
-    if end_of(scannable_store(), stream).version == 0:
+def _check_exists(app: Application, stream: str) -> None:
+    decider_of(app, stream)
+    if end_of(app.scannable_store, stream).version == 0:
         raise NotFoundError(f"There is no stream {stream!r}.")
 
 
-def _all_to_retake() -> Iterable[str]:
-    pages = SteadyPages(TableSource(scannable_store(), 1), 0, None, rate=None, beat=lambda: False)
-    return to_retake(pages, DECIDERS)
+def _all_to_retake(app: Application) -> Iterable[str]:
+    pages = SteadyPages(TableSource(app.scannable_store, 1), 0, None, rate=None, beat=lambda: False)
+    return to_retake(pages, app.deciders)
 
 
-def _retake(streams: Iterable[str]) -> tuple[list[Snapshot], int]:
+def _retake(app: Application, streams: Iterable[str]) -> tuple[list[Snapshot], int]:
     """Put these streams' snapshots right; return what was written, and how many streams could not be done."""
     written: list[Snapshot] = []
     failed = 0
     to = aside()
     with to.status("Taking snapshots ...") as shown:
         for stream in streams:
-            one = Retake(scannable_store(), DECIDERS, stream)
+            one = Retake(app.scannable_store, app.deciders, stream)
             try:
                 one.run()
                 why = next((str(found) for found in one.check.findings if found.where == EVENTS), "")

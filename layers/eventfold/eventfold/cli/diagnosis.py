@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
-from cli.expected import as_list
+from eventfold.cli.expected import as_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

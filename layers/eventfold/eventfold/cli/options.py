@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from app.wiring import DECIDERS
 from eventfold.core.commit import category_of
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eventfold import Decider
+    from eventfold.application import Application
 
 console = Console(soft_wrap=True, highlight=False, emoji=False)
 """For answers. What is said on the way goes to stderr, so that an answer can be piped on."""
@@ -53,13 +53,14 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03}"
 
 
-def decider_of(stream: str) -> Decider[Any, Any, Any]:
+def decider_of(app: Application, stream: str) -> Decider[Any, Any, Any]:
     """Return the aggregate that a stream belongs to.
 
     Raises:
         NotFoundError: the code has none of its category.
     """
-    decider = DECIDERS.get(category_of(stream))
+    decider = app.deciders.get(category_of(stream))
     if decider is None:
-        raise NotFoundError(f"There is no aggregate {category_of(stream)!r}; there are: {', '.join(sorted(DECIDERS))}.")
+        names = ", ".join(sorted(app.deciders))
+        raise NotFoundError(f"There is no aggregate {category_of(stream)!r}; there are: {names}.")
     return decider

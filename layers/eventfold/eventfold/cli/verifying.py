@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.rebuilds import TABLE, items_in
-from app.verification import Outcome, Segment, check_events, check_keys, judged, shown_names
-from cli.parallel import Line, Workers
+from eventfold.application.rebuilds import TABLE, items_in
+from eventfold.application.verification import Outcome, Segment, check_events, check_keys, judged, shown_names
+from eventfold.cli.parallel import Line, Workers
 from eventfold.operations.verify.finding import Finding
 from eventfold.operations.verify.segment import Verified
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from eventfold.application import Application
+
 
 @dataclass(frozen=True)
 class Plan:
     """How a verification is run from here: `connect` is called once in each process, `rate` is theirs together."""
 
-    connect: Callable[[], None]
+    connect: Callable[[], Application]
     segments: int
     workers: int
     rate: float | None
@@ -39,18 +41,18 @@ class Verification:
     unjudged: Sequence[str]
 
 
-def run_verification(plan: Plan, found: Callable[[Finding], None], console: Console) -> Verification:
+def run_verification(app: Application, plan: Plan, found: Callable[[Finding], None], console: Console) -> Verification:
     """Verify everything, telling `found` of each finding."""
-    jobs = [Segment(shown_names(), n, plan.segments, _share(plan)) for n in range(plan.segments)]
+    jobs = [Segment(shown_names(app), n, plan.segments, _share(plan)) for n in range(plan.segments)]
     outcome = Outcome()
     with Workers(plan.connect, min(plan.workers, plan.segments)) as workers:
         with console.status("Looking for rows without a stream ..."):
             stored = {one for some in workers.run(_keys, jobs, found) for one in some}
-        with Bar(found, console) as bar:
+        with Bar(found, console, items_in(app, TABLE)) as bar:
             for one in workers.run(_events, jobs, bar.hear):
                 outcome.add(one)
     with console.status("Comparing counters ..."):
-        wrong, unjudged = judged(outcome, stored, plan.rate)
+        wrong, unjudged = judged(app, outcome, stored, plan.rate)
     for finding in wrong:
         found(finding)
     return Verification(outcome.verified, unjudged)
@@ -59,12 +61,12 @@ def run_verification(plan: Plan, found: Callable[[Finding], None], console: Cons
 class Bar:
     """Shows what all segments have read, and passes findings on."""
 
-    def __init__(self, found: Callable[[Finding], None], console: Console) -> None:
+    def __init__(self, found: Callable[[Finding], None], console: Console, total: int) -> None:
         self._found = found
         self._segments: dict[int, Verified] = {}
         columns = (TextColumn("Verifying"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", total=items_in(TABLE) or None, said="")
+        self._task = self._bar.add_task("", total=total or None, said="")
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -92,11 +94,11 @@ def _share(plan: Plan) -> float | None:
 
 
 def _keys(line: Line, segment: Segment) -> set[tuple[str, str]]:
-    return check_keys(segment, line.tell, line.stop)
+    return check_keys(line.app, segment, line.tell, line.stop)
 
 
 def _events(line: Line, segment: Segment) -> Outcome:
-    return check_events(segment, line.tell, partial(_tell, line, segment.number), line.stop)
+    return check_events(line.app, segment, line.tell, partial(_tell, line, segment.number), line.stop)
 
 
 def _tell(line: Line, number: int, verified: Verified) -> None:

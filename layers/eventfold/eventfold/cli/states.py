@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from app.settings import settings
 from eventfold.core.errors import RebuildRefusedError
 from eventfold.operations.rebuild.filling import summed
 
@@ -31,7 +30,7 @@ def execute(state_machine: str, about: Mapping[str, Any], rebuild: Rebuild, cons
     Raises:
         RebuildRefusedError: it failed; says why.
     """
-    states: SFNClient = boto3.client("stepfunctions", endpoint_url=settings().aws_endpoint_url)
+    states: SFNClient = boto3.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=state_machine, input=json.dumps(about))["executionArn"]
     console.print(f"Started {execution}; it goes on without this command.")
     with console.status("Beginning ...") as shown:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from app.wiring import scannable_store
-from cli.options import AsJson, NotFoundError, Stream, console, decider_of, moment, print_json
-from cli.target import connect
 from eventfold import Commit, load, load_at, load_version
 from eventfold.aggregates.history import page_of
+from eventfold.cli.options import AsJson, NotFoundError, Stream, console, decider_of, moment, print_json
+from eventfold.cli.target import connect
 from eventfold.core.commit import category_of
 from eventfold.operations.reading import SteadyPages, TableSource
 from eventfold.operations.scanning import by_stream
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventfold import Loaded
+    from eventfold.application import Application
 
 streams = typer.Typer(no_args_is_help=True, help="What lies in the event table, stream by stream.")
 
@@ -40,8 +40,8 @@ def list_streams(
 
     Example: eventfold stream list --category user --limit 20
     """
-    connect(context.obj)
-    found = list(islice(_ends(category), limit))
+    app = connect(context.obj)
+    found = list(islice(_ends(app, category), limit))
     if as_json:
         print_json([{"stream": one.stream, "version": one.last_version, "at": one.at.isoformat()} for one in found])
         return
@@ -64,8 +64,8 @@ def show(
 
     Example: eventfold stream show user-42 --after 10
     """
-    connect(context.obj)
-    found = list(islice(_stored_events(stream, after, page_of(limit)), limit))
+    app = connect(context.obj)
+    found = list(islice(_stored_events(app, stream, after, page_of(limit)), limit))
     if not found and after == 0:
         raise NotFoundError(f"There is no stream {stream!r}.")
     if as_json:
@@ -94,8 +94,7 @@ def state(
     if version is not None and at is not None:
         raise typer.BadParameter("--version and --at exclude each other.")
     moment_ = _parsed(at)
-    connect(context.obj)
-    loaded = _loaded(stream, version, moment_)
+    loaded = _loaded(connect(context.obj), stream, version, moment_)
     fields = loaded.state.model_dump(mode="json")
     if as_json:
         when = loaded.at.isoformat() if loaded.at else None
@@ -119,8 +118,10 @@ def diff(
 
     Example: eventfold stream diff user-42 1 3
     """
-    connect(context.obj)
-    before, after = (_flat(_loaded(stream, version, None).state.model_dump(mode="json")) for version in (first, second))
+    app = connect(context.obj)
+    before, after = (
+        _flat(_loaded(app, stream, version, None).state.model_dump(mode="json")) for version in (first, second)
+    )
     changed = {
         name: (before.get(name), after.get(name))
         for name in dict.fromkeys([*before, *after])
@@ -136,9 +137,9 @@ def diff(
     raise typer.Exit(1 if changed else 0)
 
 
-def _ends(category: str | None) -> Iterator[Commit]:
+def _ends(app: Application, category: str | None) -> Iterator[Commit]:
     """Yield the last commit of each stream, as a scan sees it."""
-    pages = SteadyPages(TableSource(scannable_store(), 1), 0, None, rate=None, beat=lambda: False)
+    pages = SteadyPages(TableSource(app.scannable_store, 1), 0, None, rate=None, beat=lambda: False)
     for stream, items in by_stream(pages):
         last = None
         for item in items:
@@ -147,31 +148,31 @@ def _ends(category: str | None) -> Iterator[Commit]:
             yield last
 
 
-def _stored_events(stream: str, after: int, page_size: int) -> Iterator[dict[str, Any]]:
+def _stored_events(app: Application, stream: str, after: int, page_size: int) -> Iterator[dict[str, Any]]:
     """Yield the events behind a version as they are stored, known to the code or not."""
-    for commit in scannable_store().oldest_first(stream, after=_start(stream, after), page_size=page_size):
+    for commit in app.scannable_store.oldest_first(stream, after=_start(app, stream, after), page_size=page_size):
         actor, at = commit.meta.get("actor"), commit.at.isoformat()
         for version, event in enumerate(commit.events, start=commit.version):
             if version > after:
                 yield {"version": version, "at": at, **event, "actor": actor, "commit": commit.public_id}
 
 
-def _start(stream: str, after: int) -> int:
+def _start(app: Application, stream: str, after: int) -> int:
     """Return the version behind which the commit begins that holds what follows `after`."""
     if after == 0:
         return 0
-    around = scannable_store().newest_first(stream, upto=after + 1, page_size=2)
+    around = app.scannable_store.newest_first(stream, upto=after + 1, page_size=2)
     return next((item.version - 1 for item in around if isinstance(item, Commit)), after)
 
 
-def _loaded(stream: str, version: int | None, at: datetime | None) -> Loaded[Any]:
-    decider = decider_of(stream)
+def _loaded(app: Application, stream: str, version: int | None, at: datetime | None) -> Loaded[Any]:
+    decider = decider_of(app, stream)
     if at is not None:
-        loaded = load_at(scannable_store(), decider, stream, at)
+        loaded = load_at(app.scannable_store, decider, stream, at)
     elif version is not None:
-        loaded = load_version(scannable_store(), decider, stream, version)
+        loaded = load_version(app.scannable_store, decider, stream, version)
     else:
-        loaded = load(scannable_store(), decider, stream)
+        loaded = load(app.scannable_store, decider, stream)
     if loaded.version == 0 and version != 0:
         raise NotFoundError(f"There is no stream {stream!r}{' at that time' if at else ''}.")
     if version is not None and loaded.version < version:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from app.rebuilds import Part, items_in, rebuild_of, work
-from cli.parallel import uninterrupted
+from eventfold.application.rebuilds import Part, items_in, rebuild_of, work
+from eventfold.cli.parallel import uninterrupted
 from eventfold.core.errors import RebuildRefusedError
 from eventfold.operations.rebuild.filling import summed
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from eventfold.application import Application
     from eventfold.operations.rebuild.progress import Phase
     from eventfold.operations.rebuild.progress import Progress as PartProgress
     from eventfold.operations.rebuild.steps import Rebuild
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 _NAMES: dict[Phase, str] = {"fill": "Filling", "verify": "Verifying"}
 _POLL_SECONDS = 0.5
-_stop: list[Event] = []
+_worker: list[tuple[Application, Event]] = []
+"""What a worker process has: the application on the stack's tables, and the sign to stop."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Plan:
     `connect` is called once in each process. `rate` is in read units a second, all workers together.
     """
 
-    connect: Callable[[], None]
+    app: Application
+    console: Console
+    connect: Callable[[], Application]
     workers: int
     rate: float | None
 
 
-def run_phase(plan: Plan, rebuild: Rebuild, generation: Generation, phase: Phase, console: Console) -> PartProgress:
+def run_phase(plan: Plan, rebuild: Rebuild, generation: Generation, phase: Phase) -> PartProgress:
     """Run every part of a phase that is left, in processes; return what all parts did.
 
     Raises:
@@ -61,7 +65,7 @@ def run_phase(plan: Plan, rebuild: Rebuild, generation: Generation, phase: Phase
             parts = [Part(generation.number, phase, part, rate) for part in left]
             futures = [pool.submit(_work, rebuild.name, rebuild.owner, part) for part in parts]
         try:
-            _watch(futures, rebuild, generation, phase, console)
+            _watch(futures, plan, rebuild, generation, phase)
         except BaseException:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -76,13 +80,11 @@ def pause(seconds: float, what: str, console: Console) -> None:
             time.sleep(seconds)
 
 
-def _watch(
-    futures: Iterable[Future[bool]], rebuild: Rebuild, generation: Generation, phase: Phase, console: Console
-) -> None:
+def _watch(futures: Iterable[Future[bool]], plan: Plan, rebuild: Rebuild, generation: Generation, phase: Phase) -> None:
     """Show how far the parts are until all are done, or one fails."""
-    total = items_in(generation.source)
+    total = items_in(plan.app, generation.source)
     left = set(futures)
-    with _bar(console) as bar:
+    with _bar(plan.console) as bar:
         task = bar.add_task(_NAMES[phase], total=total or None, streams="", rate="")
         started, first = time.monotonic(), summed(rebuild.progress(generation, phase)).events
         while left:
@@ -111,11 +113,11 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, *rates, console=console)
 
 
-def _start(connect: Callable[[], None], stop: Event) -> None:
+def _start(connect: Callable[[], Application], stop: Event) -> None:
     """Connect a worker to the stack."""
-    _stop[:] = [stop]
-    connect()
+    _worker[:] = [(connect(), stop)]
 
 
 def _work(name: str, owner: str, part: Part) -> bool:
-    return work(rebuild_of(name, owner), part, _stop[0].is_set).done
+    app, stop = _worker[0]
+    return work(app, rebuild_of(app, name, owner), part, stop.is_set).done

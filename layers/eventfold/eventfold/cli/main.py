@@ -9,23 +9,24 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
-from cli.doctor import doctor
-from cli.events import events
-from cli.files import FileInTheWayError
-from cli.options import Interrupted, NotFoundError, aside
-from cli.parallel import WorkerKilledError
-from cli.parked import parked
-from cli.projections import projections
-from cli.snapshots import snapshots
-from cli.streams import streams
-from cli.target import Flags, NoStackError
-from cli.whole import export_, import_, verify
+from eventfold.cli.doctor import doctor
+from eventfold.cli.events import events
+from eventfold.cli.files import FileInTheWayError
+from eventfold.cli.options import Interrupted, NotFoundError, aside
+from eventfold.cli.parallel import WorkerKilledError
+from eventfold.cli.parked import parked
+from eventfold.cli.projections import projections
+from eventfold.cli.snapshots import snapshots
+from eventfold.cli.streams import streams
+from eventfold.cli.target import Flags, NoApplicationError, NoStackError
+from eventfold.cli.whole import export_, import_, verify
 from eventfold.core.errors import EventfoldError
 
 if TYPE_CHECKING:
     from types import FrameType
 
 EXPECTED = (
+    NoApplicationError,
     NoStackError,
     NotFoundError,
     WorkerKilledError,
@@ -40,38 +41,42 @@ EXPECTED = (
 INTERRUPTED = 130
 """What a program that Ctrl-C has ended leaves as its exit code: 128 and the signal's number."""
 
-app = typer.Typer(
+program = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="Look after an eventfold stack: the local one, or one on AWS. Exit codes: 0 fine, 1 found something, 2 error.",
 )
-app.add_typer(parked, name="parked")
-app.add_typer(projections, name="projection")
-app.add_typer(streams, name="stream")
-app.add_typer(events, name="events")
-app.add_typer(snapshots, name="snapshot")
-app.command("verify")(verify)
-app.command("export")(export_)
-app.command("import")(import_)
-app.command("doctor")(doctor)
+program.add_typer(parked, name="parked")
+program.add_typer(projections, name="projection")
+program.add_typer(streams, name="stream")
+program.add_typer(events, name="events")
+program.add_typer(snapshots, name="snapshot")
+program.command("verify")(verify)
+program.command("export")(export_)
+program.command("import")(import_)
+program.command("doctor")(doctor)
 
 
-@app.callback()
+@program.callback()
 def stack(
     context: typer.Context,
+    app: Annotated[
+        str | None,
+        typer.Option(help="The application, as app.main:application; else the project's.", envvar="EVENTFOLD_APP"),
+    ] = None,
     stack: Annotated[str | None, typer.Option(help="A CloudFormation stack; without it, the local one.")] = None,
     profile: Annotated[str | None, typer.Option(help="An AWS profile.")] = None,
     region: Annotated[str | None, typer.Option(help="An AWS region.")] = None,
 ) -> None:
-    """Note which stack to work on; a command connects when it needs it."""
-    context.obj = Flags(stack, profile, region)
+    """Note which application and stack to work on; a command connects when it needs it."""
+    context.obj = Flags(app, stack, profile, region)
 
 
 def main() -> None:
     """Run the command line; what is expected to go wrong is a message and exit code 2."""
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
-        app()
+        program()
     except EXPECTED as error:
         aside().print(f"[red]✗[/] {escape(str(error))}")
         raise SystemExit(2) from None

@@ -1,4 +1,4 @@
-"""Verification of the application's tables: the library's checks on the real ones."""
+"""Verification of an application's tables: every stream, snapshot, row and counter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.wiring import DECIDERS, generations, key_listing, scannable_store, targets
 from eventfold.operations.verify.counters import CounterCheck, Recount, check_counters
 from eventfold.operations.verify.read_models import ReadModelCheck
 from eventfold.operations.verify.segment import SegmentVerification, Verified
@@ -15,6 +14,7 @@ from eventfold.read_models.target import GenerationName
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from eventfold.application.parts import Application
     from eventfold.operations.verify.finding import Finding
     from eventfold.read_models.target import AnyTarget
 
@@ -48,21 +48,21 @@ class Outcome:
             self.recounts.setdefault(name, Recount()).merge(recount)
 
 
-def shown_names() -> tuple[str, ...]:
+def shown_names(app: Application) -> tuple[str, ...]:
     """Return the stored name of each read model's active generation."""
-    return tuple(live.active.name for live in generations().live(targets(), max_age=0))
+    return tuple(live.active.name for live in app.generations.live(app.targets, max_age=0))
 
 
 def check_keys(
-    segment: Segment, found: Callable[[Finding], None], stop: Callable[[], bool] = lambda: False
+    app: Application, segment: Segment, found: Callable[[Finding], None], stop: Callable[[], bool] = lambda: False
 ) -> set[tuple[str, str]]:
     """Look for rows without a stream; return which counters there are, as stored name and row."""
-    checks = [ReadModelCheck(target, scannable_store(), wait=time.sleep) for target in _targets(segment.names)]
+    checks = [ReadModelCheck(target, app.scannable_store, wait=time.sleep) for target in _targets(app, segment.names)]
     counters: set[tuple[str, str]] = set()
-    for page in key_listing().keys(segment.number, segment.segments, rate=segment.rate):
+    for page in app.key_listing.keys(segment.number, segment.segments, rate=segment.rate):
         counters |= {(key.stored, key.of) for key in page if key.kind == "counter" and key.stored in segment.names}
         for check in checks:
-            for finding in check.orphans(page, scannable_store()):
+            for finding in check.orphans(page, app.scannable_store):
                 found(finding)
         if stop():
             break
@@ -70,6 +70,7 @@ def check_keys(
 
 
 def check_events(
+    app: Application,
     segment: Segment,
     found: Callable[[Finding], None],
     progress: Callable[[Verified], None],
@@ -90,9 +91,9 @@ def check_events(
             progress(run.verified)
         return stop()
 
-    chosen = _targets(segment.names)
+    chosen = _targets(app, segment.names)
     run = SegmentVerification(
-        scannable_store(), DECIDERS, chosen, segment.number, segment.segments, rate=segment.rate, stop=beat
+        app.scannable_store, app.deciders, chosen, segment.number, segment.segments, rate=segment.rate, stop=beat
     )
     for finding in run.findings():
         found(finding)
@@ -100,7 +101,7 @@ def check_events(
 
 
 def judged(
-    outcome: Outcome, counters: Iterable[tuple[str, str]], rate: float | None = None
+    app: Application, outcome: Outcome, counters: Iterable[tuple[str, str]], rate: float | None = None
 ) -> tuple[list[Finding], list[str]]:
     """Return the counters that are not what the events add up to, and which can't be judged; `counters` are stored.
 
@@ -111,13 +112,13 @@ def judged(
     for name, row in counters:
         rows.setdefault(name, set()).add(row)
     checks = [
-        CounterCheck(target, scannable_store(), outcome.recounts.get(target.name, Recount()), rows.get(target.name, ()))
-        for target in _targets(outcome.recounts)
+        CounterCheck(target, app.scannable_store, outcome.recounts[target.name], rows.get(target.name, ()))
+        for target in _targets(app, outcome.recounts)
     ]
-    check_counters(checks, lambda: key_listing().keys(0, 1, consistent=True, rate=rate))
+    check_counters(checks, lambda: app.key_listing.keys(0, 1, consistent=True, rate=rate))
     return [one for check in checks for one in check.findings], [one for check in checks for one in check.unjudged]
 
 
-def _targets(names: Iterable[str]) -> Sequence[AnyTarget]:
-    known = {target.name: target for target in targets()}
+def _targets(app: Application, names: Iterable[str]) -> Sequence[AnyTarget]:
+    known = {target.name: target for target in app.targets}
     return [known[one.read_model].at(one.number) for one in map(GenerationName.parse, names)]

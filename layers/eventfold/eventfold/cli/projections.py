@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from app.rebuilds import TABLE, begin, rebuild_of, sweep
-from app.wiring import control_store, feed, targets
-from cli.rebuilds import Plan, pause, run_phase
-from cli.states import MAP_WORKERS, execute
-from cli.target import STATE_MACHINE, connect
+from eventfold.application.rebuilds import TABLE, begin, rebuild_of, sweep
+from eventfold.cli.rebuilds import Plan, pause, run_phase
+from eventfold.cli.states import MAP_WORKERS, execute
+from eventfold.cli.target import connect, find
 from eventfold.operations.rebuild.filling import summed
 from eventfold.read_models.target import GenerationName
 
@@ -39,8 +38,8 @@ def list_projections(context: typer.Context, *, as_json: AsJson = False) -> None
 
     Example: eventfold projection list
     """
-    connect(context.obj)
-    controls = control_store().read([target.name for target in targets()])
+    app = connect(context.obj)
+    controls = app.control_store.read([target.name for target in app.targets])
     if as_json:
         typer.echo(json.dumps([_as_dict(control) for control in controls.values()]))
         return
@@ -55,10 +54,10 @@ def status(context: typer.Context, name: Name, *, as_json: AsJson = False) -> No
 
     Example: eventfold projection status directory
     """
-    connect(context.obj)
-    rebuild = rebuild_of(name, _owner())
+    app = connect(context.obj)
+    rebuild = rebuild_of(app, name, _owner())
     control = rebuild.control()
-    waiting = list(feed().waiting(name))
+    waiting = list(app.feed.waiting(name))
     if as_json:
         found = [_progress(rebuild, one) for one in control.generations]
         typer.echo(json.dumps(_as_dict(control) | {"progress": found, "parked": len(waiting)}))
@@ -95,25 +94,26 @@ def rebuild(
 
     Example: eventfold projection rebuild directory --rate 500
     """
-    connect(context.obj)
+    stack = find(context.obj)
+    app, machine = stack.app, stack.state_machine
     to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    run = rebuild_of(name, _owner())
-    if STATE_MACHINE and not here:
+    run = rebuild_of(app, name, _owner())
+    if machine and not here:
         about = {"projection": name, "source": from_export, "segments": segments, "promote": promote}
-        done = execute(STATE_MACHINE[0], about | {"rate": rate / MAP_WORKERS if rate else None}, run, to)
+        done = execute(machine, about | {"rate": rate / MAP_WORKERS if rate else None}, run, to)
         typer.echo(json.dumps(done) if as_json else f"{name} generation {done['generation']}: {_ENDED[promote]}")
         return
-    plan = Plan(partial(connect, context.obj), workers, rate)
-    generation = begin(run, from_export, segments)
+    plan = Plan(app, to, partial(connect, context.obj), workers, rate)
+    generation = begin(app, run, from_export, segments)
     try:
         number = generation.number
         if generation.status == "filling":
             pause(run.pause(generation), "every function feeds it", to)
-            filled = run_phase(plan, run, generation, "fill", to)
+            filled = run_phase(plan, run, generation, "fill")
             to.print(f"[green]✓[/] generation {number}: {filled.streams:,} streams, {filled.events:,} events")
             generation = run.filled(number)
         pause(run.pause(generation), "every function feeds by it", to)
-        run_phase(plan, run, generation, "verify", to)
+        run_phase(plan, run, generation, "verify")
         proven = run.verified(number, rate=rate)
         to.print(f"[green]✓[/] every row verified: {proven.streams:,}")
         for counter in proven.unjudged:
@@ -138,8 +138,8 @@ def promote(context: typer.Context, name: Name, *, at_once: AtOnce = False, as_j
 
     Example: eventfold projection promote directory
     """
-    connect(context.obj)
-    run = rebuild_of(name, _owner())
+    app = connect(context.obj)
+    run = rebuild_of(app, name, _owner())
     _switch(run, run.control().candidate("ready"), at_once=at_once, as_json=as_json)
 
 
@@ -149,8 +149,8 @@ def rollback(context: typer.Context, name: Name, *, at_once: AtOnce = False, as_
 
     Example: eventfold projection rollback directory
     """
-    connect(context.obj)
-    run = rebuild_of(name, _owner())
+    app = connect(context.obj)
+    run = rebuild_of(app, name, _owner())
     _switch(run, run.control().candidate("retired"), at_once=at_once, as_json=as_json)
 
 
@@ -167,13 +167,13 @@ def drop(
 
     Example: eventfold projection drop directory 1
     """
-    connect(context.obj)
+    app = connect(context.obj)
     to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    run = rebuild_of(name, _owner())
+    run = rebuild_of(app, name, _owner())
     pause(run.stop_feeding(generation), "nobody feeds or reads it", to)
     deleted = 0
     with to.status("Deleting ...") as shown:
-        for deleted in run.drop(generation, lambda stored: sweep(stored, rate)):
+        for deleted in run.drop(generation, lambda stored: sweep(app, stored, rate)):
             shown.update(f"Deleting: {deleted:,} rows ...")
     if as_json:
         typer.echo(json.dumps({"projection": name, "generation": generation, "deleted": deleted}))

@@ -1,12 +1,10 @@
-"""Rebuilds of the application's read models: the library's steps on the real tables."""
+"""Rebuilds of an application's read models: the steps on its tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.settings import settings
-from app.wiring import dynamodb, key_listing, parked_store, rebuild_store, runner, scannable_store, targets
 from eventfold.dynamodb.exports import open_export
 from eventfold.dynamodb.sweeping import DynamoDBSweeper
 from eventfold.operations.reading import TableSource
@@ -19,6 +17,7 @@ from eventfold.read_models.feed import UnknownProjectionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from eventfold.application.parts import Application
     from eventfold.operations.reading import Source
     from eventfold.operations.rebuild.progress import Phase, Progress
     from eventfold.read_models.generations import Generation
@@ -26,42 +25,42 @@ if TYPE_CHECKING:
 TABLE = "table"
 
 
-def rebuild_of(name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> Rebuild:
+def rebuild_of(app: Application, name: str, owner: str, *, hold_seconds: float = HOLD_SECONDS) -> Rebuild:
     """Return the rebuild of a read model, as `owner` runs it.
 
     Raises:
         UnknownProjectionError: there is no read model of this name.
     """
-    target = next((one for one in targets() if one.name == name), None)
+    target = next((one for one in app.targets if one.name == name), None)
     if target is None:
-        names = ", ".join(sorted(one.name for one in targets()))
+        names = ", ".join(sorted(one.name for one in app.targets))
         raise UnknownProjectionError(f"There is no projection {name!r}; there are: {names}.")
     return Rebuild(
         target,
-        runner(),
-        scannable_store(),
-        key_listing(),
-        parked_store(),
-        rebuild_store(),
+        app.runner,
+        app.scannable_store,
+        app.key_listing,
+        app.parked_store,
+        app.rebuild_store,
         owner,
         hold_seconds=hold_seconds,
     )
 
 
-def source_of(name: str, parts: int) -> Source:
+def source_of(app: Application, name: str, parts: int) -> Source:
     """Return what a generation is filled from: the event table in so many segments, or an export, by its place.
 
     Raises:
         RebuildRefusedError: there is no export.
     """
     if name != TABLE:
-        return open_export(name, settings().aws_endpoint_url)
-    return TableSource(scannable_store(), parts)
+        return open_export(name, app.settings.aws_endpoint_url)
+    return TableSource(app.scannable_store, parts)
 
 
-def begin(rebuild: Rebuild, source: str, segments: int) -> Generation:
+def begin(app: Application, rebuild: Rebuild, source: str, segments: int) -> Generation:
     """Begin a generation, or go on with the one that is being built; see `Rebuild.begin`."""
-    found = source_of(source, segments)
+    found = source_of(app, source, segments)
     return rebuild.begin(found.name, found.parts, as_of=found.as_of, sample=sampled(rebuild.target, found))
 
 
@@ -75,7 +74,7 @@ class Part:
     rate: float | None = None
 
 
-def work(rebuild: Rebuild, part: Part, stop: Callable[[], bool]) -> Progress:
+def work(app: Application, rebuild: Rebuild, part: Part, stop: Callable[[], bool]) -> Progress:
     """Fill or verify one part of a generation that is being built; return how far it is.
 
     Raises:
@@ -83,20 +82,20 @@ def work(rebuild: Rebuild, part: Part, stop: Callable[[], bool]) -> Progress:
         RebuildRefusedError: another rebuild has taken over, or the generation is in no such phase.
     """
     generation = rebuild.control().generation(part.generation)
-    source = source_of(generation.source, generation.parts)
+    source = source_of(app, generation.source, generation.parts)
     todo = job(rebuild, generation, part.phase, source, rate=part.rate, stop=stop)
     if part.phase == "fill":
-        return Filler(runner()).fill(todo, part.number)
-    return Prover(scannable_store(), runner(), rebuild.shown()).prove(todo, part.number)
+        return Filler(app.runner).fill(todo, part.number)
+    return Prover(app.scannable_store, app.runner, rebuild.shown()).prove(todo, part.number)
 
 
-def sweep(stored: str, rate: float | None = None) -> Iterator[int]:
+def sweep(app: Application, stored: str, rate: float | None = None) -> Iterator[int]:
     """Delete a generation's rows; yield how many, page by page."""
-    return DynamoDBSweeper(dynamodb(), settings().read_models_table).sweep(stored, rate=rate)
+    return DynamoDBSweeper(app.dynamodb, app.settings.read_models_table).sweep(stored, rate=rate)
 
 
-def items_in(source: str) -> int:
+def items_in(app: Application, source: str) -> int:
     """Return how many items the source has, about: DynamoDB counts a table's every six hours."""
     if source != TABLE:
-        return open_export(source, settings().aws_endpoint_url).items
-    return dynamodb().describe_table(TableName=settings().events_table)["Table"].get("ItemCount", 0)
+        return open_export(source, app.settings.aws_endpoint_url).items
+    return app.dynamodb.describe_table(TableName=app.settings.events_table)["Table"].get("ItemCount", 0)

@@ -10,10 +10,8 @@ import boto3
 import typer
 from rich.markup import escape
 
-from app.settings import settings
-from app.wiring import dynamodb
-from cli.options import AsJson, Interrupted, NotFoundError, aside, console, moment, print_json
-from cli.target import connect
+from eventfold.cli.options import AsJson, Interrupted, NotFoundError, aside, console, moment, print_json
+from eventfold.cli.target import connect
 from eventfold.core.commit import category_of
 from eventfold.dynamodb.tailing import StreamTail
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventfold import Commit
+    from eventfold.application import Application
 
 events = typer.Typer(no_args_is_help=True, help="Events as they come.")
 
@@ -46,8 +45,7 @@ def tail(
 
     Example: eventfold events tail --category user
     """
-    connect(context.obj)
-    source = _tail()
+    source = _tail(connect(context.obj))
     if not as_json:
         aside().print("Waiting for events; Ctrl-C ends.")
     shown = 0
@@ -62,11 +60,11 @@ def tail(
                 time.sleep(POLL_SECONDS)
 
 
-def _tail() -> StreamTail:
-    table = dynamodb().describe_table(TableName=settings().events_table)["Table"]
+def _tail(app: Application) -> StreamTail:
+    table = app.dynamodb.describe_table(TableName=app.settings.events_table)["Table"]
     if "LatestStreamArn" not in table:
         raise NotFoundError("The event table has no stream. `eventfold doctor` says what else is not as it should be.")
-    client = boto3.client("dynamodbstreams", endpoint_url=settings().aws_endpoint_url)
+    client = boto3.client("dynamodbstreams", endpoint_url=app.settings.aws_endpoint_url)
     return StreamTail(client, table["LatestStreamArn"])
 
 

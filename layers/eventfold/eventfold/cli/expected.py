@@ -4,52 +4,51 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 NO_VALUE = "AWS::NoValue"
-
-
-@cache
-def template() -> dict[str, Any]:
-    """Return template.yaml, parsed."""
-    from cfnlint.decode import decode  # type: ignore[import-untyped] # noqa: PLC0415 - its import takes two seconds
-
-    parsed: dict[str, Any] = decode(str(TEMPLATE))[0]
-    return parsed
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The template, to be resolved for one stack.
+    """The template in a file, to be resolved for one stack.
 
     `parameters` are the stack's, `names` its resources' physical ids, and `arns` their addresses, by `Name.Arn` or
     another attribute.
     """
 
+    file: Path
     parameters: Mapping[str, str]
     names: Mapping[str, str]
     arns: Mapping[str, str]
 
+    @cached_property
+    def template(self) -> dict[str, Any]:
+        """The file, parsed."""
+        from cfnlint.decode import decode  # type: ignore[import-untyped] # noqa: PLC0415 - its import takes two seconds
+
+        parsed: dict[str, Any] = decode(str(self.file))[0]
+        return parsed
+
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return the properties of all resources of a type, by name, as written."""
-        resources = template()["Resources"]
+        resources = self.template["Resources"]
         return {name: found["Properties"] for name, found in resources.items() if found["Type"] == kind}
 
     def variables(self, function: str) -> dict[str, str]:
         """Return a function's environment."""
-        shared = template()["Globals"]["Function"]["Environment"]["Variables"]
-        own = template()["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
+        shared = self.template["Globals"]["Function"]["Environment"]["Variables"]
+        own = self.template["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
         return {name: str(self.resolved(value)) for name, value in {**shared, **own}.items()}
 
     def rights(self, function: str) -> set[tuple[str, str]]:
         """Return a function's rights: an action, and the address of what it is allowed on."""
-        policies = template()["Resources"][function]["Properties"]["Policies"]
+        policies = self.template["Resources"][function]["Properties"]["Policies"]
         return {
             (action, str(resource))
             for policy in self.resolved(policies)
@@ -68,7 +67,7 @@ class Expected:
             return self._name(".".join(as_list(value.get("Ref") or value["Fn::GetAtt"])))
         if "Fn::If" in value:
             condition, met, otherwise = value["Fn::If"]
-            return self.resolved(met if self._is_met(template()["Conditions"][condition]) else otherwise)
+            return self.resolved(met if self._is_met(self.template["Conditions"][condition]) else otherwise)
         if "Fn::Sub" in value:
             return re.sub(r"\$\{([A-Za-z0-9.:]+)\}", lambda found: self._name(found[1]), value["Fn::Sub"])
         return {key: self.resolved(one) for key, one in value.items()}
@@ -85,7 +84,7 @@ class Expected:
     def _name(self, name: str) -> str:
         if name == "AWS::Partition":
             return partition_of(self.arns.values())
-        defaults = {name: str(one["Default"]) for name, one in template()["Parameters"].items() if "Default" in one}
+        defaults = {name: str(one["Default"]) for name, one in self.template["Parameters"].items() if "Default" in one}
         known = self.arns if "." in name else {**defaults, **self.names, **self.parameters}
         return known.get(name, name)
 

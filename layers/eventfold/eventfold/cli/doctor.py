@@ -7,16 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path  # noqa: TC003 - typer reads the annotation at run time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import typer
 from botocore.exceptions import ClientError
 from rich.markup import escape
 
-from app.settings import settings
-from app.wiring import dynamodb, feed
-from cli.diagnosis import (
+from eventfold.cli.diagnosis import (
     Level,
     Line,
     environment_line,
@@ -28,9 +27,9 @@ from cli.diagnosis import (
     rights_line,
     table_lines,
 )
-from cli.expected import Expected, partition_of
-from cli.options import AsJson, console, print_json
-from cli.target import connect, stack_name
+from eventfold.cli.expected import Expected, partition_of
+from eventfold.cli.options import AsJson, console, print_json
+from eventfold.cli.target import connect, file_above, stack_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
+
+    from eventfold.application import Application
 
 _MARKS: dict[Level, str] = {
     "ok": "[green]✓[/]",
@@ -50,16 +51,23 @@ _REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _LAG_MINUTES = 15
 
 
-def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
+def doctor(
+    context: typer.Context,
+    *,
+    template: Annotated[Path | None, typer.Option(help="The template; without it, the project's.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Hold a deployed stack against template.yaml: tables, mappings, functions, rights, parked streams, lag.
 
     Exit code 1 if anything is not as it should be. Changes nothing.
 
     Example: eventfold --stack eventfold --profile prod doctor
     """
-    connect(context.obj)
+    app = connect(context.obj)
     lines = []
-    for line in Examination(stack_name(context.obj), local=context.obj.is_local).lines():
+    for line in Examination(
+        app, template or file_above("template.yaml"), stack_name(context.obj), local=context.obj.is_local
+    ).lines():
         lines.append(line)
         if not as_json:
             _show(line)
@@ -81,6 +89,8 @@ def _show(line: Line) -> None:
 class Examination:
     """Asks about everything in one stack. What may not be asked is a line of its own, and the rest goes on."""
 
+    app: Application
+    template: Path
     stack: str
     local: bool
 
@@ -100,7 +110,7 @@ class Examination:
             yield from self._asked(name, partial(self._mapping, name, declared, expected))
         for name in expected.of_type("AWS::Serverless::Function"):
             yield from self._asked(name, partial(self._function, name, expected))
-        yield from self._asked("parked", lambda: [parked_line(sum(1 for _ in feed().waiting()))])
+        yield from self._asked("parked", lambda: [parked_line(sum(1 for _ in self.app.feed.waiting()))])
         for declared in expected.of_type("AWS::Lambda::EventSourceMapping").values():
             function = declared["FunctionName"]["Ref"]
             yield from self._asked(function, partial(self._lag, function, expected))
@@ -117,7 +127,7 @@ class Examination:
             raise
 
     def _recovery(self, name: str, table: Mapping[str, Any]) -> list[Line]:
-        answer = dynamodb().describe_continuous_backups(TableName=table["TableName"])
+        answer = self.app.dynamodb.describe_continuous_backups(TableName=table["TableName"])
         return [recovery_line(name, answer["ContinuousBackupsDescription"], local=self.local)]
 
     def _mapping(self, name: str, declared: Mapping[str, Any], expected: Expected) -> Iterator[Line]:
@@ -173,7 +183,7 @@ class Examination:
         arns |= {
             f"{name}.Arn": f"arn:{partition}:s3:::{bucket}" for name, bucket in self._names("AWS::S3::Bucket").items()
         }
-        return Expected(parameters, names, arns)
+        return Expected(self.template, parameters, names, arns)
 
     def _names(self, kind: str | None = None) -> dict[str, str]:
         cloudformation: CloudFormationClient = self._client("cloudformation")
@@ -186,10 +196,10 @@ class Examination:
         }
 
     def _table(self, physical: str) -> Mapping[str, Any]:
-        return dynamodb().describe_table(TableName=physical)["Table"]
+        return self.app.dynamodb.describe_table(TableName=physical)["Table"]
 
     def _client(self, service: Any) -> Any:
-        return boto3.client(service, endpoint_url=settings().aws_endpoint_url)
+        return boto3.client(service, endpoint_url=self.app.settings.aws_endpoint_url)
 
 
 def _missing(name: str) -> Line:

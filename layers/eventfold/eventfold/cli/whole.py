@@ -12,13 +12,12 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from app.rebuilds import TABLE, items_in
-from app.wiring import scannable_store
-from cli.files import STANDARD, lines_of, written
-from cli.options import AsJson, aside, console, print_json
-from cli.parallel import cores
-from cli.target import connect
-from cli.verifying import Plan, run_verification
+from eventfold.application.rebuilds import TABLE, items_in
+from eventfold.cli.files import STANDARD, lines_of, written
+from eventfold.cli.options import AsJson, aside, console, print_json
+from eventfold.cli.parallel import cores
+from eventfold.cli.target import connect
+from eventfold.cli.verifying import Plan, run_verification
 from eventfold.operations.transfer.exporting import Moved, export_events, read_lines
 from eventfold.operations.transfer.importing import Importer
 from eventfold.operations.verify.streams import SNAPSHOT
@@ -45,7 +44,7 @@ def verify(
 
     Example: eventfold verify --segments 16
     """
-    connect(context.obj)
+    app = connect(context.obj)
     found: list[Finding] = []
 
     def tell(finding: Finding) -> None:
@@ -56,7 +55,7 @@ def verify(
             console.print(f"[red]✗[/] {escape(str(finding))}")
 
     plan = Plan(partial(connect, context.obj), segments, workers or cores(), rate)
-    done = run_verification(plan, tell, aside())
+    done = run_verification(app, plan, tell, aside())
     verified, repair = done.verified, _repair(found)
     for counter in done.unjudged:
         aside().print(f"[yellow]![/] moves too fast to be judged: {escape(counter)}")
@@ -95,14 +94,14 @@ def export_(
 
     Example: eventfold export events.ndjson.gz
     """
-    connect(context.obj)
+    app = connect(context.obj)
     with written(file) as out, _progress("Exporting") as bar:
-        task = bar.add_task("", total=items_in(TABLE) or None, said="")
+        task = bar.add_task("", total=items_in(app, TABLE) or None, said="")
 
         def report(moved: Moved) -> None:
             bar.update(task, completed=moved.commits, said=_said(moved))
 
-        moved = export_events(scannable_store(), out.write, rate=rate, report=report)
+        moved = export_events(app.scannable_store, out.write, rate=rate, report=report)
     _end(moved, "exported", as_json=as_json, to_stdout=file == STANDARD)
 
 
@@ -120,11 +119,11 @@ def import_(
 
     Example: eventfold import events.ndjson.gz
     """
-    connect(context.obj)
+    app = connect(context.obj)
     with _progress("Importing") as bar:
         task = bar.add_task("", total=None, said="")
         importer = Importer(
-            scannable_store(), writers=writers, report=lambda moved: bar.update(task, said=_said(moved))
+            app.scannable_store, writers=writers, report=lambda moved: bar.update(task, said=_said(moved))
         )
         with lines_of(file, lambda done, size: bar.update(task, completed=done, total=size)) as lines:
             moved = importer.run(read_lines(lines))

@@ -1,9 +1,8 @@
-"""All that the functions take from their environment: the one place that reads it."""
+"""All that an application takes from its environment: the one place that reads it."""
 
 from __future__ import annotations
 
 import os
-from functools import cache
 
 from pydantic import BaseModel, NonNegativeInt, PositiveInt
 
@@ -28,23 +27,11 @@ class Settings(BaseModel, frozen=True):
     aws_endpoint_url: str | None = None
 
 
-_chosen: list[Settings] = []
-
-
-def use(chosen: Settings) -> None:
-    """Take these settings and not the environment's: for programs that find the stack by themselves."""
-    _chosen[:] = [chosen]
-    settings.cache_clear()
-
-
-@cache
-def settings() -> Settings:
-    """Return the settings, read once a process.
+def from_environment() -> Settings:
+    """Return what the environment says.
 
     Raises:
-        pydantic.ValidationError: one is missing or wrong; names it.
+        pydantic.ValidationError: a setting is missing or wrong; names it.
     """
-    if _chosen:
-        return _chosen[0]
     names = Settings.model_fields
     return Settings.model_validate({name: os.environ[name.upper()] for name in names if name.upper() in os.environ})

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from app.wiring import feed, given_up
-from cli.options import AsJson, aside, console, print_json
-from cli.target import connect
+from eventfold.cli.options import AsJson, aside, console, print_json
+from eventfold.cli.target import connect
 from eventfold.read_models.given_up import Recovered, recover
 
 if TYPE_CHECKING:
@@ -28,12 +27,12 @@ def list_parked(context: typer.Context, *, projection: Projection = None, as_jso
 
     Example: eventfold parked list --json
     """
-    connect(context.obj)
-    found = list(feed().waiting(projection))
-    store = given_up()
+    app = connect(context.obj)
+    found = list(app.feed.waiting(projection))
+    store = app.given_up
     batches = list(store.names()) if store and projection is None else []
     if not found:
-        feed().check(projection)
+        app.feed.check(projection)
     if as_json:
         print_json([*map(_as_dict, found), *({"batch": name} for name in batches)])
     elif found or batches:
@@ -62,10 +61,10 @@ def redrive(
 
     Example: eventfold parked redrive --stream user-42
     """
-    connect(context.obj)
-    store = given_up() if projection is stream is None else None
-    batches = recover(store, feed(), unreadable=_say_why) if store else Recovered()
-    done = feed().redrive(projection, stream)
+    app = connect(context.obj)
+    store = app.given_up if projection is stream is None else None
+    batches = recover(store, app.feed, unreadable=_say_why) if store else Recovered()
+    done = app.feed.redrive(projection, stream)
     if as_json:
         print_json(dataclasses.asdict(done) | {"batches": batches.done, "given_up": batches.left})
     else:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Event
 
+    from eventfold.application import Application
+
 _POLL_SECONDS = 0.2
 _worker: list[Line] = []
 
@@ -28,8 +30,9 @@ class WorkerKilledError(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """A worker's line to whoever started it."""
+    """A worker's line to whoever started it, and the application on the stack's tables."""
 
+    app: Application
     tell: Callable[[Any], None]
     stop: Callable[[], bool]
 
@@ -58,12 +61,13 @@ class Workers:
     `connect` is called once in each process.
     """
 
-    def __init__(self, connect: Callable[[], None], workers: int) -> None:
+    def __init__(self, connect: Callable[[], Application], workers: int) -> None:
         context = multiprocessing.get_context("spawn")  # A fork would share the parent's connections and locks.
         self._stop: Event = context.Event()
         self._told: Queue[Any] = context.Queue()
         started = (connect, self._stop, self._told)
         self._pool = ProcessPoolExecutor(workers, context, _start, started) if workers > 1 else None
+        self._connect = connect
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +89,8 @@ class Workers:
             WorkerKilledError: a worker was killed. Whatever a job raises, is raised.
         """
         if self._pool is None:
-            return [work(Line(hear, lambda: False), job) for job in jobs]
+            line = Line(self._connect(), hear, lambda: False)
+            return [work(line, job) for job in jobs]
         with uninterrupted():
             futures = [self._pool.submit(_run, work, job) for job in jobs]
         try:
@@ -111,10 +116,9 @@ def _listen[R](futures: Sequence[Future[R]], told: Queue[Any], hear: Callable[[A
             hear(message)
 
 
-def _start(connect: Callable[[], None], stop: Event, told: Queue[Any]) -> None:
+def _start(connect: Callable[[], Application], stop: Event, told: Queue[Any]) -> None:
     """Connect a worker to the stack."""
-    _worker[:] = [Line(told.put, stop.is_set)]
-    connect()
+    _worker[:] = [Line(connect(), told.put, stop.is_set)]
 
 
 def _run[J, R](work: Callable[[Line, J], R], job: J) -> R:

@@ -1,0 +1,53 @@
+"""What the command routes of all aggregates share: ids, idempotency, expected versions, deadlines, answers."""
+
+import time
+import uuid
+from dataclasses import replace
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
+from pydantic import BaseModel
+
+from app import main
+from app.http import Id, IdempotencyKey, IfMatch, Json, Response, Versioned, request_of, versioned
+from app.telemetry import counted
+from eventfold import Command, Decider, Event, Outcome, Request
+from eventfold.dynamodb.client import CALL_SECONDS
+
+__all__ = ["CommandRoutes", "HTTPStatus", "Id", "IdempotencyKey", "IfMatch", "Json", "Response", "Versioned"]
+
+# WARNING: ids are derived from it. Another value would make a repeated POST create a second one.
+ID_NAMESPACE = uuid.UUID("6f1c2f0e-6d0b-5d0a-9a55-0b9c1c9d2f4e")
+
+
+class CommandRoutes[C: Command, S: BaseModel, E: Event](APIGatewayHttpRouter):
+    """The routes of an aggregate's commands, for a function to include. `path` is where the aggregate is: `/users`."""
+
+    def __init__(self, decider: Decider[C, S, E], path: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Powertools has no annotation here
+        self._decider = decider
+        self._path = path
+
+    def create(self, command: C, key: str | None) -> Response[Versioned]:
+        """Run the first command of an aggregate. Its id follows from the key, if any, so that a repeat finds it."""
+        request = replace(request_of(self.current_event, key), new=True)
+        id_ = str(uuid.uuid5(ID_NAMESPACE, f"{request.caller}\n{key}") if key else uuid.uuid4())
+        outcome = self._run(id_, command, request)
+        return versioned(HTTPStatus.CREATED, id_, outcome.version, Location=f"{self._path}/{id_}")
+
+    def change(self, id_: str, command: C, key: str | None, if_match: str | None) -> Response[Versioned]:
+        """Run a command; answer with the version after it."""
+        outcome = self._run(id_, command, request_of(self.current_event, key, if_match))
+        return versioned(HTTPStatus.OK, id_, outcome.version)
+
+    def end(self, id_: str, command: C, key: str | None, if_match: str | None) -> Response[None]:
+        """Run the last command of an aggregate; answer with nothing."""
+        self._run(id_, command, request_of(self.current_event, key, if_match))
+        return Response(HTTPStatus.NO_CONTENT)
+
+    def _run(self, id_: str, command: C, request: Request) -> Outcome:
+        """Run a command, counted and logged; in time for an answer."""
+        time_left = self.lambda_context.get_remaining_time_in_millis() / 1000 - CALL_SECONDS
+        request = replace(request, deadline=time.monotonic() + time_left)
+        with counted(type(command).__name__) as count:
+            return count(main.application.handler(self._decider).handle(id_, command, request))
