@@ -74,6 +74,9 @@ fuzz: setup ## Throw 5,000 requests at the API, made up from its own description
 openapi: $(VENV) ## Write docs/openapi.json anew from the routes
 	@python -m local.openapi
 
+golden: $(VENV) ## Write the golden files of events that are missing, from tests/golden/*/examples.json
+	@python -m local.golden
+
 build: $(VENV) $(SAM) ## Build for AWS (arm64), with bytecode
 	@python -m local.build
 
@@ -139,4 +142,4 @@ benchmarks/castore/node_modules/.ready: benchmarks/castore/package-lock.json
 	@cd benchmarks/castore && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup run demo test check chaos rebuild-drill load scale bench fuzz openapi build deploy lock clean
+.PHONY: help setup run demo test check chaos rebuild-drill load scale bench fuzz openapi golden build deploy lock clean

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from app import main
 from app.telemetry import logger, metrics
-from app.users.rules import USERS
 from eventfold import Commit
 from eventfold import application as made
 from eventfold.core.store import end_of
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import pytest
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from app.users.rules import UserEvent
+    from eventfold import Decider, Event
     from eventfold.core.store import Item
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,6 +54,11 @@ def forget() -> None:
     main.application = made.Application(*main.application.packages)
     metrics.clear_metrics()
     logger.thread_safe_clear_keys()
+
+
+def users() -> Decider[Any, Any, Any]:
+    """Return the aggregate that most tests are about."""
+    return main.application.deciders["user"]
 
 
 class Application:
@@ -106,15 +110,15 @@ class Application:
             assert self.request("PATCH", f"/users/{id_}", {"name": name}).status == 200
 
     def append(
-        self, id_: str, *events: UserEvent, meta: Mapping[str, str] | None = None, start: datetime = START
+        self, id_: str, *events: Event, meta: Mapping[str, str] | None = None, start: datetime = START
     ) -> list[Commit]:
         """Append events without a command, a commit each, one second apart from `start` on; return the commits."""
-        store, stream = main.application.event_store, USERS.stream(id_)
+        store, stream = main.application.event_store, users().stream(id_)
         head = end_of(store, stream)
         commits: list[Commit] = []
         for version, event in enumerate(events, start=head.version + 1):
             at = start + timedelta(seconds=version)
-            commit = Commit(stream, version, (USERS.codec.encode(event),), f"commit-{version}", at, meta or {})
+            commit = Commit(stream, version, (users().codec.encode(event),), f"commit-{version}", at, meta or {})
             commit = replace(commit, snapshot_due=version % main.application.settings.snapshot_every == 0)
             store.append(commit, after=head)
             head = commit.head
@@ -125,7 +129,7 @@ class Application:
         """Return what the event table holds, of one user or of all, in order of stream and version."""
         found = self.client.scan(TableName=self._table, ConsistentRead=True)["Items"]
         items = [item_to_commit_or_snapshot(item) for item in found]
-        wanted = [item for item in items if id_ is None or item.stream == USERS.stream(id_)]
+        wanted = [item for item in items if id_ is None or item.stream == users().stream(id_)]
         return sorted(wanted, key=lambda item: (item.stream, item.version, not isinstance(item, Commit)))
 
     def commits(self, id_: str | None = None) -> list[Commit]:

@@ -1,4 +1,4 @@
-"""Every payload for `sam local invoke`, run against its handler."""
+"""What comes of the users' payloads; test_every_payload.py has those of every aggregate."""
 
 from __future__ import annotations
 
@@ -186,11 +186,11 @@ EXPECTED: dict[str, Answered | Done | Redrives] = {
 }
 
 
-def test_every_payload_has_its_expectation() -> None:
-    assert set(PAYLOADS) == set(EXPECTED)
+def test_each_has_its_payload() -> None:
+    assert set(EXPECTED) <= set(PAYLOADS)
 
 
-@pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.parametrize("name", [name for name in REQUESTS if name in EXPECTED])
 def test_a_request_is_answered(app: Application, name: str) -> None:
     expected = EXPECTED[name]
     assert isinstance(expected, Answered)
@@ -203,7 +203,7 @@ def test_a_request_is_answered(app: Application, name: str) -> None:
     assert len(app.commits()) == before + expected.appended
 
 
-@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.parametrize("name", [name for name in BATCHES if name in EXPECTED])
 def test_a_batch_is_worked_on(app: Application, name: str) -> None:
     expected = EXPECTED[name]
     assert isinstance(expected, Done)
@@ -217,7 +217,7 @@ def test_a_batch_is_worked_on(app: Application, name: str) -> None:
     assert app.parked() == []
 
 
-@pytest.mark.parametrize("name", REDRIVES)
+@pytest.mark.parametrize("name", [name for name in REDRIVES if name in EXPECTED])
 def test_a_redrive_releases_what_it_names(app: Application, name: str) -> None:
     expected = EXPECTED[name]
     assert isinstance(expected, Redrives)

@@ -11,21 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app import main
 from app.users.rules import USERS
 from eventfold.testing.golden import check_golden, write_golden
+from local import golden
 from tests.support import ROOT
 
 if TYPE_CHECKING:
-    from eventfold import Data
+    pass
 
 GOLDEN = ROOT / "tests" / "golden" / "user"
-EXAMPLES: dict[tuple[str, int], Data] = {
-    ("UserCreated", 1): {"id": "7f6c", "name": "Ada Lovelace"},
-    ("UserCreated", 2): {"name": "Ada Lovelace", "email": "ada@example.com"},
-    ("UserUpdated", 1): {"name": None, "email": "ada@example.org"},
-    ("UserEmailRemoved", 1): {},
-    ("UserDeleted", 1): {},
-}
 
 IN_ENGLISH = '''@upcaster("UserCreated", 2)
 def in_english(data: Data) -> Data:
@@ -74,14 +69,18 @@ print("read")
 """
 
 
-def test_every_stored_version_is_still_read() -> None:
-    check_golden(USERS, GOLDEN)
+@pytest.mark.parametrize("category", main.application.deciders)
+def test_every_stored_version_of_every_aggregate_is_still_read(category: str) -> None:
+    check_golden(main.application.deciders[category], golden.GOLDEN / category)
 
 
-def test_no_file_is_missing_and_none_is_left_over() -> None:
-    assert write_golden(USERS, GOLDEN, EXAMPLES) == []
-    events = {f"{name}.v{version}.json" for name, version in EXAMPLES}
-    assert {file.name for file in GOLDEN.iterdir()} == {"states.json", *events}
+@pytest.mark.parametrize("category", main.application.deciders)
+def test_no_file_is_missing_and_none_is_left_over(category: str) -> None:
+    folder = golden.GOLDEN / category
+    examples = golden.examples(folder)
+    assert write_golden(main.application.deciders[category], folder, examples) == []
+    events = {f"{name}.v{version}.json" for name, version in examples}
+    assert {file.name for file in folder.iterdir()} == {"states.json", golden.EXAMPLES, *events}
 
 
 def test_the_first_shape_of_a_created_user_is_read_without_its_id() -> None:

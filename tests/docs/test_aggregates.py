@@ -1,0 +1,134 @@
+"""A new aggregate, as the README and docs/aggregates.md write it: what it touches, and that it works. And none at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import ROOT, http_event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGE = "layers/app/app/accounts"
+TEST = """
+import pytest
+from tests.functions.application import Application
+
+
+@pytest.fixture
+def id_(app: Application) -> str:
+    key = {"Idempotency-Key": "k"}
+    opened, again = (app.request("POST", "/accounts", {"owner": "Ada"}, headers=key) for _ in range(2))
+    assert (opened.status, opened.body) == (201, again.body)
+    return opened.body["id"]
+
+
+def test_an_account(app: Application, id_: str) -> None:
+    deposits, cents = f"/accounts/{id_}/deposits", {"cents": 5}
+    deposited = app.request("POST", deposits, cents, headers={"If-Match": \'"1"\'})
+    assert (deposited.status, deposited.body["version"], deposited.headers["ETag"]) == (200, 2, \'"2"\')
+    assert app.request("POST", deposits, cents, headers={"If-Match": \'"1"\'}).status == 412
+    assert app.request("POST", "/accounts/nobody/deposits", cents).body["detail"] == "There is no such account."
+    account = {"id": id_, "owner": "Ada", "cents": 5, "version": 2}
+    assert app.request("GET", f"/accounts/{id_}", query={"min_version": "2"}).body == account
+    assert app.request("GET", "/accounts").body == {"accounts": [], "cursor": None}
+    app.project()
+    assert app.request("GET", "/accounts", query={"prefix": "a"}).body == {"accounts": [account], "cursor": None}
+    types = [event["type"] for event in app.request("GET", f"/accounts/{id_}/events").body["events"]]
+    assert types == ["AccountOpened", "Deposited"]
+    past = app.request("GET", f"/accounts/{id_}/state", query={"version": "1"}).body
+    assert (past["version"], past["cents"]) == (1, 0)
+    assert app.request("GET", "/users").status == 200
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what git has of this project, and will have."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()  # noqa: S603
+    for file in (file for file in files if (ROOT / file).is_file()):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    return tmp_path
+
+
+def run(copy: Path, *module: str) -> str:
+    """Run a module on the copy's code; return what it prints."""
+    path = os.pathsep.join(str(copy / root) for root in ("layers/app", "layers/eventfold", "."))
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", *module],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write(copy: Path, file: str, text: str) -> None:
+    (copy / file).parent.mkdir(parents=True, exist_ok=True)
+    (copy / file).write_text(text)
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_an_aggregate_by_the_docs_alone_touches_two_files_that_were_there(copy: Path) -> None:
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    write(copy, f"{PACKAGE}/rules.py", blocks("README.md", "python")[0])
+    for block in blocks("docs/aggregates.md", "python"):
+        if named := re.match(r"# (layers/\S+)\n", block):
+            write(copy, named[1], block[named.end() :])
+    (examples,) = blocks("docs/aggregates.md", "json")
+    write(copy, "tests/golden/account/examples.json", examples)
+    opened = http_event("POST", "/accounts", {"owner": "Ada"})
+    write(copy, "events/commands/open-account.json", json.dumps(opened, indent=2))
+    write(copy, "tests/functions/test_accounts.py", TEST)
+    assert run(copy, "local.golden").count("tests/golden/account/") == 3
+    run(copy, "local.openapi")
+    tests = (
+        "unit/test_golden.py",
+        "functions/test_accounts.py",
+        "functions/test_every_payload.py",
+        "fuzz/test_openapi.py",
+    )
+    run(
+        copy,
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *(f"tests/{one}" for one in tests),
+        "-k",
+        "not users and not stats and not promised",
+    )
+    run(copy, "importlinter.cli", "lint-imports", "--no-cache")
+    after = {path for path in before if path.read_bytes() != before[path]}
+    assert {str(path.relative_to(copy)) for path in after} == {"layers/app/app/main.py", "docs/openapi.json"}
+
+
+def test_without_users_what_is_left_starts_answers_and_passes_its_tests(copy: Path) -> None:
+    shutil.rmtree(copy / "layers/app/app/users")
+    shutil.rmtree(copy / "tests/golden/user")
+    (copy / "events/redrive/projection.json").unlink()  # it names the users' directory
+    main = copy / "layers/app/app/main.py"
+    main.write_text(main.read_text().replace('"app.users"', ""))
+    run(copy, "local.openapi")
+    assert json.loads((copy / "docs/openapi.json").read_text())["paths"] == {}
+    tests = [file for file in (copy / "tests").rglob("test_*.py") if "users" not in file.read_text().lower()]
+    quick = [file for file in tests if file.parent.name in {"functions", "template"}]
+    assert len(quick) > 5
+    said = run(copy, "pytest", "-q", "-p", "no:cacheprovider", *map(str, quick))
+    assert int(re.findall(r"(\d+) passed", said)[0]) > 150
