@@ -131,4 +131,4 @@ def test_without_users_what_is_left_starts_answers_and_passes_its_tests(copy: Pa
     quick = [file for file in tests if file.parent.name in {"functions", "template"}]
     assert len(quick) > 5
     said = run(copy, "pytest", "-q", "-p", "no:cacheprovider", *map(str, quick))
-    assert int(re.findall(r"(\d+) passed", said)[0]) > 150
+    assert int(re.findall(r"(\d+) passed", said)[0]) > 100

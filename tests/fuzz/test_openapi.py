@@ -71,6 +71,8 @@ def _event(environ: dict[str, Any]) -> dict[str, Any]:
 # The default profile asks for 100, the one of `make fuzz` for 1,250.
 CASES_A_ROUTE = settings().max_examples // 2
 
+pytestmark = pytest.mark.xdist_group("fuzz")  # the last test counts what the others sent
+
 gateway = Gateway()
 schema = schemathesis.openapi.from_wsgi("/openapi.json", gateway)
 seen: defaultdict[str, set[int]] = defaultdict(set)
