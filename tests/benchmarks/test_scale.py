@@ -13,7 +13,7 @@ from benchmarks.scale import queries
 from benchmarks.scale.__main__ import MEASURED, PAGE
 from benchmarks.scale.model import Model, Settings, Workload, hours_to_grow
 from benchmarks.scale.page import RATES, keeps_up, markdown
-from eventfold.dynamodb.tallies import _ATTEMPTS
+from eventfold.dynamodb.tallies import _BACKOFF
 from tests.template.declared import TEMPLATE, properties
 
 MODEL = Model(Measured.model_validate_json(MEASURED.read_text()))
@@ -146,7 +146,7 @@ def test_the_defaults_are_those_of_the_template_and_of_the_code() -> None:
         read_models_warm=parameters["ReadModelsWarmWrites"],
     )
     assert len(properties("EventsTable")["KeySchema"]) == 2, "the model's units are those of this layout"
-    assert _ATTEMPTS == 8, "the model's counters try as often"
+    assert _BACKOFF.attempts == 8, "the model's counters try as often"
 
 
 def test_the_page_is_what_the_model_says() -> None:

@@ -4,9 +4,10 @@ Here is what a command needs: events, deciders, commands, snapshots. The rooms `
 and `memory` are imported by whoever uses them, so that a function starts without the parts it has no use for.
 """
 
-from eventfold.aggregates.handling import Backoff, CommandHandler, Outcome, Request
+from eventfold.aggregates.handling import CommandHandler, Outcome, Request
 from eventfold.aggregates.loading import Loaded, load, load_at, load_version
 from eventfold.aggregates.snapshots import take_snapshot
+from eventfold.core.backoff import Backoff
 from eventfold.core.commit import Commit, CommitRef, Head, Snapshot, stream_name
 from eventfold.core.decider import Command, Decider
 from eventfold.core.errors import RefusedError

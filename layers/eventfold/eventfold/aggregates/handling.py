@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 import secrets
 import time
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pydantic_core import to_json
 from eventfold.aggregates.caching import CACHED_STATES, StateCache
 from eventfold.aggregates.loading import DEFAULT_INTERVAL, Loaded, apply, first_page, follow, load
 from eventfold.aggregates.snapshots import crosses_boundary
+from eventfold.core.backoff import Backoff
 from eventfold.core.commit import Commit, CommitRef
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,
@@ -72,19 +72,6 @@ class Outcome(NamedTuple):
     appended: int = 0
     conflicts: int = 0
     repeated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Full jitter, in seconds: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/."""
-
-    attempts: int = 8
-    base: float = 0.01
-    cap: float = 0.32
-
-    def wait(self, attempt: int) -> None:
-        """Sleep before the attempt that follows number `attempt`, counted from 0."""
-        time.sleep(random.uniform(0, min(self.cap, self.base * 2**attempt)))  # noqa: S311 - jitter, not a secret
 
 
 def utc_now() -> datetime:

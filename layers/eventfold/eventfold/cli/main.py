@@ -19,7 +19,8 @@ from eventfold.cli.projections import projections
 from eventfold.cli.snapshots import snapshots
 from eventfold.cli.streams import streams
 from eventfold.cli.target import Flags, NoApplicationError, NoStackError
-from eventfold.cli.whole import export_, import_, verify
+from eventfold.cli.transfer import export_, import_
+from eventfold.cli.verify import verify
 from eventfold.core.errors import EventfoldError
 
 if TYPE_CHECKING:

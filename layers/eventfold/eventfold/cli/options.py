@@ -21,6 +21,7 @@ console = Console(soft_wrap=True, highlight=False, emoji=False)
 """For answers. What is said on the way goes to stderr, so that an answer can be piped on."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Rate = Annotated[float | None, typer.Option(min=1, help="Read units a second, in all; without it, as fast as it goes.")]
 Stream = Annotated[str, typer.Argument(help="A stream's name: category-id.")]
 
 

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from eventfold.application.rebuilds import TABLE, begin, rebuild_of, sweep
+from eventfold.cli.executions import MAP_WORKERS, execute
+from eventfold.cli.options import AsJson, Rate, aside, console, print_json
 from eventfold.cli.rebuilds import Plan, pause, run_phase
-from eventfold.cli.states import MAP_WORKERS, execute
 from eventfold.cli.target import connect, find
 from eventfold.operations.rebuild.filling import summed
 from eventfold.read_models.target import GenerationName
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from eventfold.read_models.generations import Control, Generation
 
 projections = typer.Typer(no_args_is_help=True, help="Read models, and their generations.")
-console = Console(soft_wrap=True, highlight=False, emoji=False)
 
 Name = Annotated[str, typer.Argument(help="The read model, as `eventfold projection list` names it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Rate = Annotated[float | None, typer.Option(min=1, help="Read units a second, in all; without it, as fast as it goes.")]
 AtOnce = Annotated[bool, typer.Option("--now", help="Don't wait for the last switch to settle: a row may go back.")]
 _ENDED = {True: "shown.", False: "ready to be promoted."}
 _SHOWN = {"active": "[green]active[/]", "dropping": "[dim]dropping[/]"}
@@ -41,7 +38,7 @@ def list_projections(context: typer.Context, *, as_json: AsJson = False) -> None
     app = connect(context.obj)
     controls = app.control_store.read([target.name for target in app.targets])
     if as_json:
-        typer.echo(json.dumps([_as_dict(control) for control in controls.values()]))
+        print_json([_as_dict(control) for control in controls.values()])
         return
     for control in controls.values():
         shown = (f"{one.number} {_SHOWN.get(one.status, one.status)}" for one in control.generations)
@@ -60,7 +57,7 @@ def status(context: typer.Context, name: Name, *, as_json: AsJson = False) -> No
     waiting = list(app.feed.waiting(name))
     if as_json:
         found = [_progress(rebuild, one) for one in control.generations]
-        typer.echo(json.dumps(_as_dict(control) | {"progress": found, "parked": len(waiting)}))
+        print_json(_as_dict(control) | {"progress": found, "parked": len(waiting)})
         raise typer.Exit(1 if waiting else 0)
     for one in control.generations:
         since = "" if one.since.timestamp() == 0 else f" since {one.since:%Y-%m-%d %H:%M:%S} UTC"
@@ -96,7 +93,7 @@ def rebuild(
     """
     stack = find(context.obj)
     app, machine = stack.app, stack.state_machine
-    to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    to = aside()
     run = rebuild_of(app, name, _owner())
     if machine and not here:
         about = {"projection": name, "source": from_export, "segments": segments, "promote": promote}
@@ -125,7 +122,7 @@ def rebuild(
         run.release()
     if as_json:
         done = proven.model_dump(include={"streams", "events", "units", "redriven", "unjudged"})
-        typer.echo(json.dumps(done | {"projection": name, "generation": number, "promoted": promote}))
+        print_json(done | {"projection": name, "generation": number, "promoted": promote})
     elif promote:
         to.print(f"[green]✓[/] {name} shows generation {number}. Back: eventfold projection rollback {name}")
     else:
@@ -168,7 +165,7 @@ def drop(
     Example: eventfold projection drop directory 1
     """
     app = connect(context.obj)
-    to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    to = aside()
     run = rebuild_of(app, name, _owner())
     pause(run.stop_feeding(generation), "nobody feeds or reads it", to)
     deleted = 0
@@ -176,17 +173,17 @@ def drop(
         for deleted in run.drop(generation, lambda stored: sweep(app, stored, rate)):
             shown.update(f"Deleting: {deleted:,} rows ...")
     if as_json:
-        typer.echo(json.dumps({"projection": name, "generation": generation, "deleted": deleted}))
+        print_json({"projection": name, "generation": generation, "deleted": deleted})
     else:
         console.print(f"{GenerationName(name, generation)} is gone: {deleted:,} rows deleted.")
 
 
 def _switch(run: Rebuild, number: int, *, at_once: bool, as_json: bool) -> None:
-    to = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    to = aside()
     pause(0 if at_once else run.settles_in(), "the last switch has settled", to)
     control = run.switch(number, at_once=at_once)
     if as_json:
-        typer.echo(json.dumps(_as_dict(control)))
+        print_json(_as_dict(control))
     else:
         console.print(f"{run.name} shows generation {control.active}.")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import batched, chain
 from typing import TYPE_CHECKING, Any
 
+from eventfold.core.backoff import Backoff
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.client import passing_errors_named
 
@@ -21,7 +20,7 @@ MAX_BATCH_GET = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIRefe
 SIDE_BY_SIDE = 8
 """Requests at a time: below the ten connections that botocore's pool keeps."""
 
-_ROUNDS = 6
+_BACKOFF = Backoff(attempts=6, base=0.05, cap=2)
 
 
 def get_items(client: DynamoDBClient, table: str, keys: Sequence[str]) -> Iterator[Mapping[str, Any]]:
@@ -52,7 +51,7 @@ def _get(
 ) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     wanted: Any = list(keys)
-    for attempt in range(_ROUNDS):
+    for attempt in range(_BACKOFF.attempts):
         request: Any = {table: {"Keys": wanted, "ConsistentRead": True, **part}}
         with passing_errors_named():
             answer = client.batch_get_item(RequestItems=request)
@@ -61,5 +60,5 @@ def _get(
         if not left:
             return found
         wanted = left["Keys"]
-        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        _BACKOFF.wait(attempt)
     raise StoreUnavailableError("BatchGetItem left keys unprocessed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +10,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own name
 
+from eventfold.core.backoff import Backoff
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parsing import OneParse
 
@@ -89,7 +89,7 @@ def _pause_after_conflict(
     code = response[1].get("Error", {}).get("Code") if response else None
     if code != "TransactionConflictException" or attempts >= most:
         return None
-    return random.uniform(0, 0.05 * 2**attempts)  # noqa: S311 - jitter, not a secret
+    return Backoff(base=0.05, cap=1).seconds(attempts)
 
 
 def code_of(error: ClientError) -> str:

@@ -6,6 +6,7 @@ import time
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+from eventfold.core.backoff import Backoff
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.client import passing_errors_named
 from eventfold.dynamodb.ranges import ranges_key
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
 
 MAX_BATCH_WRITE = 25  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-_ROUNDS = 8
+_BACKOFF = Backoff(attempts=8, base=0.05, cap=5)
 
 
 class DynamoDBSweeper:
@@ -62,10 +63,10 @@ class DynamoDBSweeper:
 
     def _delete(self, keys: Sequence[Any]) -> None:
         wanted: Any = {self._table: [{"DeleteRequest": {"Key": key}} for key in keys]}
-        for attempt in range(_ROUNDS):
+        for attempt in range(_BACKOFF.attempts):
             with passing_errors_named():
                 wanted = self._client.batch_write_item(RequestItems=wanted).get("UnprocessedItems")
             if not wanted:
                 return
-            time.sleep(0.05 * 2**attempt)
+            _BACKOFF.wait(attempt)
         raise StoreUnavailableError("BatchWriteItem left rows undeleted")

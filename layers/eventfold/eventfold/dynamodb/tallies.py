@@ -5,8 +5,6 @@ WARNING: the names in this file are the stored format of the read-model table. A
 
 from __future__ import annotations
 
-import random
-import time
 import zlib
 from collections import defaultdict
 from functools import partial
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from eventfold.core.backoff import Backoff
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from eventfold.read_models.tallies import Counts
 
-_ATTEMPTS = 8
+_BACKOFF = Backoff(attempts=8, base=0.02, cap=2)
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _PASSING_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
@@ -72,7 +71,7 @@ class DynamoDBTallyStore:
             self._move(f"{tally}@{checkpoint.stream}", checkpoint, replaces),
             *(self._increment(f"{tally}#{row}#{shard}", counters) for row, counters in counts.items() if counters),
         ]
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(_BACKOFF.attempts):
             try:
                 with passing_errors_named():
                     self._client.transact_write_items(TransactItems=items)
@@ -82,7 +81,7 @@ class DynamoDBTallyStore:
                     raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at {replaces}") from error
                 if not _PASSING_REASONS.intersection(reasons):
                     raise
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+                _BACKOFF.wait(attempt)
             else:
                 return
         raise StoreUnavailableError("other transactions were in the way")

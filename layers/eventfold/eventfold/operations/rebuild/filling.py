@@ -11,9 +11,11 @@ import time
 import uuid
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eventfold.core.backoff import Backoff
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.reading import Source, SteadyPages, StoppedError, StreamReading
 from eventfold.operations.rebuild.pages import to_pages
@@ -36,7 +38,7 @@ CHECKPOINT_SECONDS = 2.0
 HOLD_SECONDS = 30.0
 """How long a rebuild that has fallen silent keeps others out."""
 
-_ATTEMPTS = 8
+_BACKOFF = Backoff(attempts=8, base=0.2, cap=5)
 _STATUS: dict[Phase, Status] = {"fill": "filling", "verify": "verifying"}
 
 
@@ -270,14 +272,11 @@ def patiently[T](work: Callable[[], T]) -> T:
     Raises:
         StoreUnavailableError: at every attempt.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
+    for attempt in range(_BACKOFF.attempts - 1):
+        with suppress(StoreUnavailableError):
             return work()
-        except StoreUnavailableError:
-            if attempt == _ATTEMPTS:
-                raise
-            time.sleep(min(5.0, 0.05 * 2**attempt))
-    raise AssertionError("attempts is at least 1")
+        _BACKOFF.wait(attempt)
+    return work()
 
 
 def summed(parts: Sequence[Progress]) -> Progress:
