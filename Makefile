@@ -42,7 +42,7 @@ demo: setup ## Run the stack unattended, put it through its paces, check everyth
 	@python -m local.demo
 
 test: setup ## Run all tests, the deployed stack among them
-	@python -m pytest -q -n logical --dist loadgroup --cov --cov-report=term
+	@python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@ruff check .

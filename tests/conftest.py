@@ -43,6 +43,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "READ_MODELS_TABLE": READ_MODELS_TABLE,
         "PARKED_TABLE": PARKED_TABLE,
         "FAILURES_BUCKET": FAILURES_BUCKET,
+        "EVENTFOLD_APP": "app.main:application",
         "SNAPSHOT_EVERY": "5",
         "PROJECTION_WRITERS": "1",  # A fault at a named call hits the same call each time.
     }.items():
@@ -106,13 +107,6 @@ def api(deployed: stack.Stack) -> Iterator[httpx.Client]:
     """An HTTP client of the deployed API."""
     with httpx.Client(base_url=deployed.api_url, timeout=60) as client:
         yield client
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of the deployed stack to one worker: there is one deployment for them."""
-    for item in items:
-        if "deployed" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("deployed"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -76,7 +76,6 @@ def app(
 ) -> Iterator[Application]:
     """The functions on the tables of the stack `eventfold`, in a folder where no local stack runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EVENTFOLD_APP", "app.main:application")
     capture(monkeypatch)
     forget()
     yield Application(moto_client, EVENTS_TABLE, capsys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -69,6 +70,7 @@ def elsewhere(deployed: Stack, tmp_path: Path) -> Path:
     """A folder where the local stack seems to run."""
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "api-url").write_text(deployed.api_url + "\n")
+    shutil.copy(ROOT / "template.yaml", tmp_path)
     return tmp_path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def folder(deployed: Stack, tmp_path: Path) -> Path:
     """A folder below one where the local stack seems to run."""
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "api-url").write_text(deployed.api_url + "\n")
+    shutil.copy(ROOT / "template.yaml", tmp_path)
     below = tmp_path / "deep"
     below.mkdir()
     return below

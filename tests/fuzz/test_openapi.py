@@ -16,8 +16,11 @@ from urllib.parse import parse_qsl
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from local.openapi import DOCUMENT, document, text
@@ -28,7 +31,9 @@ from tests.support import http_event
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from hypothesis.strategies import SearchStrategy
     from mypy_boto3_dynamodb import DynamoDBClient
+    from schemathesis.schemas import APIOperation
 
 INTERNAL = re.compile(r"Traceback|\wError\b|\wException\b|\.py\b|eventfold|pydantic|boto|dynamo|arn:|amazonaws")
 
@@ -71,8 +76,6 @@ def _event(environ: dict[str, Any]) -> dict[str, Any]:
 # The default profile asks for 100, the one of `make fuzz` for 1,250.
 CASES_A_ROUTE = settings().max_examples // 2
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # the last test counts what the others sent
-
 gateway = Gateway()
 schema = schemathesis.openapi.from_wsgi("/openapi.json", gateway)
 seen: defaultdict[str, set[int]] = defaultdict(set)
@@ -103,9 +106,22 @@ def name_a_user(case: schemathesis.Case[Any]) -> None:
         case.path_parameters["id"] = gateway.ids[choice]
 
 
-@schema.parametrize()
+def cases(operation: APIOperation[Any, Any, Any, Any]) -> SearchStrategy[schemathesis.Case[Any]]:
+    """Return requests to a route: what its description allows, and what it does not."""
+    return st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)],
+    ids=lambda one: one.label,
+)
 @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=CASES_A_ROUTE)
-def test_no_request_gets_a_5xx_or_an_answer_that_is_not_described(case: schemathesis.Case[Any], users: None) -> None:
+@given(data=st.data())
+def test_no_request_gets_a_5xx_or_an_answer_that_is_not_described(
+    operation: APIOperation[Any, Any, Any, Any], users: None, data: st.DataObject
+) -> None:
+    case = data.draw(cases(operation))
     name_a_user(case)
     response = case.call()
     seen[f"{case.method.lower()} {case.path}"].add(response.status_code)

@@ -88,6 +88,7 @@ class Load:
                     self.faults.append(f"{id_}: {version} after {self.seen[id_]}")
                 self.seen[id_] = version
                 self.queries += 1
+                self.stopped.wait(0.01)  # Two cores are for the writers and the feed too.
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from concurrent.futures import ThreadPoolExecutor
 from copy import replace
@@ -13,6 +14,7 @@ import pytest
 from eventfold import Backoff, CommandHandler, Commit, Head, Request, load, take_snapshot
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,
+    InvalidCommitError,
     PreconditionFailedError,
     TooManyConflictsError,
     VersionConflictError,
@@ -147,6 +149,26 @@ def test_races_lost_at_every_attempt_end() -> None:
     with pytest.raises(TooManyConflictsError) as caught:
         handler.handle("1", Add(amount=1))
     assert caught.value.attempts == 3
+
+
+@pytest.mark.parametrize(("attempts", "deadline"), [(1, math.inf), (8, 0)])
+def test_a_race_lost_for_good_to_one_s_own_earlier_commit_is_a_repeat(
+    store: RacingStore, attempts: int, deadline: float
+) -> None:
+    request = Request(key="k", caller="me", deadline=deadline)
+    older_code = replace(COUNTER, decide=lambda command, _: [Added(amount=command.amount), Added(amount=0)])
+    first = CommandHandler(store, older_code, backoff=AT_ONCE)
+    handler = CommandHandler(store, COUNTER, backoff=Backoff(attempts=attempts, base=0))
+    store.before_append = lambda: void(first.handle("1", Add(amount=5), request))
+    assert handler.handle("1", Add(amount=5), request) == (2, 0, 1, True)
+    assert total(store) == 5
+
+
+def test_a_key_that_snapshots_could_not_keep_is_refused(store: RacingStore, handler: Handler) -> None:
+    for key in ("k" * 513, "\N{GREEK SMALL LETTER ALPHA}" * 257):
+        with pytest.raises(InvalidCommitError, match="at most 512 bytes"):
+            handler.handle("1", Add(amount=1), Request(key=key))
+    assert handler.handle("1", Add(amount=1), Request(key="k" * 512)).version == 1
 
 
 def test_after_the_deadline_a_lost_race_is_not_run_again(store: RacingStore, handler: Handler) -> None:

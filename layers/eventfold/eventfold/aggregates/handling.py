@@ -144,14 +144,22 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             try:
                 self._store.append(commit, after=view.loaded.head)
             except VersionConflictError as conflict:
-                if time.monotonic() >= request.deadline:
-                    raise TooManyConflictsError(stream, attempt + 1) from conflict
+                if attempt + 1 == self._backoff.attempts or time.monotonic() >= request.deadline:
+                    return self._lost(view.loaded, conflict, ref, attempt + 1)
                 self._backoff.wait(attempt)
                 view = self._catch_up(view, conflict, attempt)
             else:
                 self._cache.put(after)
                 return Outcome(commit.last_version, len(commit.events), conflicts=attempt)
-        raise TooManyConflictsError(stream, self._backoff.attempts)
+        raise AssertionError("attempts is at least 1")
+
+    def _lost(self, loaded: Loaded[S], conflict: VersionConflictError, ref: CommitRef, attempts: int) -> Outcome:
+        """Give up, unless the winner is what this very command wrote when it was sent before, under its key."""
+        if conflict.winner is not None:
+            earlier = _find(apply(self._decider, loaded, conflict.winner), ref)
+            if earlier is not None:
+                return Outcome(earlier.version, conflicts=attempts, repeated=True)
+        raise TooManyConflictsError(loaded.stream, attempts) from conflict
 
     def _first(self, stream: str, request: Request) -> Loaded[S]:
         """Return the aggregate as cheaply as it can be had; it may be stale."""

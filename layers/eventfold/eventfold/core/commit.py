@@ -24,6 +24,8 @@ in front of the name, which leaves 511 bytes to that. A row, checkpoint or count
 it in a partition key, of 2,048 bytes.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 """
+MAX_ID_BYTES = 512
+"""Of a commit's id, which may be a caller's key: a snapshot keeps those of 100 commits, within an item's 400 KB."""
 MAX_READ_NAME_BYTES = 2048
 """Of a stream that is read: all that a partition key can hold. Streams may be older than the limit on writing."""
 
@@ -200,6 +202,8 @@ def check_commit(commit: Commit, after: Head | None) -> None:
         raise InvalidCommitError(f"a commit has an id and at least one event: stream {commit.stream!r}")
     if commit.at.utcoffset() is None:
         raise InvalidCommitError(f"a commit's time has a zone: stream {commit.stream!r}, {commit.at.isoformat()}")
+    if len(commit.id) > MAX_ID_BYTES // 4 and len(commit.id.encode(errors="replace")) > MAX_ID_BYTES:
+        raise InvalidCommitError(f"a commit's id has at most {MAX_ID_BYTES} bytes: stream {commit.stream!r}")
     if not all(map(is_text, (commit.id, commit.digest, *commit.meta, *commit.meta.values()))):
         raise InvalidCommitError(f"a commit's id, digest and metadata are Unicode text: stream {commit.stream!r}")
     if after is not None and (after.stream, after.version + 1) != (commit.stream, commit.version):
