@@ -58,4 +58,4 @@ def test_streams_that_are_behind_do_not_pile_up(monkeypatch: pytest.MonkeyPatch)
     check = ReadModelCheck(target, store, wait=no_wait, tries=2)
     found: list[list[Finding]] = [list(check.check([fold(target, store, str(n), Added(amount=1))])) for n in range(7)]
     assert [len(some) for some in found] == [0, 0, 3, 0, 0, 3, 0]
-    assert [(one.stream, one.what) for one in check.settle()] == [("counter-6", "is missing")]
+    assert [(one.stream, one.what) for one in check.recheck()] == [("counter-6", "is missing")]

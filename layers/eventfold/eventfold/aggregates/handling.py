@@ -134,7 +134,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         stream = self._decider.stream(id_)
         view = _View(self._first(stream, request))
         for attempt in range(self._backoff.attempts):
-            view, answer = self._settle(view, command, ref, request)
+            view, answer = self._answer(view, command, ref, request)
             if isinstance(answer, Outcome):
                 return replace(answer, conflicts=attempt)
             stored, events = self._decider.codec.encode_all(answer)
@@ -167,7 +167,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             return Loaded(stream, 0, self._decider.initial)
         return self._cache.get(stream) or self._load(stream, consistent=False)
 
-    def _settle(
+    def _answer(
         self, view: _View[S], command: C, ref: CommitRef, request: Request
     ) -> tuple[_View[S], Outcome | Sequence[E]]:
         """Decide; again on a consistent read before anything is refused or found to be done."""

@@ -192,10 +192,10 @@ def _progress(rebuild: Rebuild, generation: Generation) -> dict[str, dict[str, A
     found: dict[str, dict[str, Any]] = {}
     for phase in ("fill", "verify"):
         if parts := rebuild.progress(generation, phase):
-            whole = summed(parts)
+            total = summed(parts)
             found[phase] = {
-                "parts": whole.part,
-                **whole.model_dump(include={"streams", "events", "units", "redriven", "wrong", "findings"}),
+                "parts": total.part,
+                **total.model_dump(include={"streams", "events", "units", "redriven", "wrong", "findings"}),
             }
     return found
 

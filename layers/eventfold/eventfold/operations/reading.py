@@ -144,8 +144,8 @@ class StreamReading[E: Event]:
     def __init__(self, stream: str, items: Iterable[Scanned], codec: Codec[E]) -> None:
         self.stream = stream
         self.events = 0
-        self.whole = False
-        """Whether the source has brought its first commit: of a stream in two parts one alone is whole."""
+        self.from_first = False
+        """Whether the source has brought its first commit: of a stream in two parts one alone has."""
         self.place: Place | None = None
         self._items = iter(items)
         self._codec = codec
@@ -167,7 +167,7 @@ class StreamReading[E: Event]:
                 recorded = self._codec.recorded(item)
                 if not recorded:
                     raise BrokenStreamError(self.stream, item.version, "the commit has no events")
-                self.whole = True
+                self.from_first = True
                 version = recorded[-1].version
                 self.events += version - item.version + 1
                 yield from recorded
@@ -176,5 +176,5 @@ class StreamReading[E: Event]:
         """Pass over what is left, and return where the stream ends."""
         for item in self._items:
             self.place = place_of(item)
-            self.whole |= isinstance(item, Commit) and item.version == 1
+            self.from_first |= isinstance(item, Commit) and item.version == 1
         return self.place

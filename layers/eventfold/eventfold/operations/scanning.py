@@ -52,7 +52,7 @@ class ScanPage:
 class ScannableStore(Protocol):
     """A store whose streams can all be read without knowing their names.
 
-    A commit's parts may be read only when they are asked for, and asking may raise `BrokenStreamError`: see `whole`.
+    A commit's parts may be read only when they are asked for, and asking may raise `BrokenStreamError`: see `readable`.
     """
 
     def scan(self, segment: int, segments: int, *, after: Place | None = None) -> Iterator[ScanPage]:
@@ -78,7 +78,7 @@ class ScannableStore(Protocol):
         ...
 
 
-def whole(item: Scanned) -> Scanned:
+def readable(item: Scanned) -> Scanned:
     """Return an item with all its parts read, or as `Unreadable` if one makes no sense."""
     if isinstance(item, Commit):
         try:

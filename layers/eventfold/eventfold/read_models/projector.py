@@ -91,10 +91,10 @@ class ProjectionRunner:
         by_stream: dict[str, list[Commit]] = defaultdict(list)
         for commit in commits:
             by_stream[commit.stream].append(commit)
-        whole, limits = dict.fromkeys(streams), upto or {}
+        named, limits = dict.fromkeys(streams), upto or {}
         batches = {
-            stream: _Batch(by_stream.get(stream, []), stream in whole, limits.get(stream), confirm)
-            for stream in dict.fromkeys([*by_stream, *whole])
+            stream: _Batch(by_stream.get(stream, []), stream in named, limits.get(stream), confirm)
+            for stream in dict.fromkeys([*by_stream, *named])
             if target.follows(stream)
         }
         try:
@@ -188,7 +188,7 @@ class ProjectionRunner:
         done = not fresh and version >= (batch.limit or 0)
         commits = [fresh[key] for key in sorted(fresh)]
         short = batch.limit is not None and commits and commits[-1].last_version < batch.limit
-        if not batch.whole and (done or (commits and not short and first_gap(version, commits) is None)):
+        if not batch.from_table and (done or (commits and not short and first_gap(version, commits) is None)):
             return _Pending(commits)
         parked = self._parked.find(name, stream)  # before the event table: see parking.py
         if done and batch.limit is not None and parked is None:
@@ -220,13 +220,13 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What a run is to apply of one stream: its commits in a batch, or the `whole` of what the event table has.
+    """What a run is to apply of one stream: its commits in a batch, or all that is in the event table (`from_table`).
 
     Up to `limit`, if there is one.
     """
 
     commits: Sequence[Commit]
-    whole: bool
+    from_table: bool
     limit: int | None
     confirm: Callable[[], None]
 

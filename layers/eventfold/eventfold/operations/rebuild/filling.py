@@ -189,14 +189,14 @@ class Filler:
                     place = reading.skip()
                     future = pool.submit(self._save, job.target, reading.stream, folded)
                     line.append(_InLine(future, place, reading))
-                    _settle(work, line, leave=2 * self._writers)
-                _settle(work, line)
+                    _finish(work, line, leave=2 * self._writers)
+                _finish(work, line)
             except StoppedError:
-                _settle(work, line)
+                _finish(work, line)
                 work.save()
                 return work.now
             except Exception:
-                _settle(work, line)
+                _finish(work, line)
                 work.save()
                 raise
         return work.end()
@@ -219,7 +219,7 @@ class _InLine:
     reading: StreamReading[Any]
 
 
-def _settle(work: PartWork, line: deque[_InLine], leave: int = 0) -> None:
+def _finish(work: PartWork, line: deque[_InLine], leave: int = 0) -> None:
     """Count what is written, in order: a place is passed only when every stream before it is written."""
     while line and (len(line) > leave or line[0].future.done()):
         first = line[0]

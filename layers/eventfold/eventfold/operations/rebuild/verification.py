@@ -91,7 +91,7 @@ class Prover:
                 redriven(self._runner, self._shown, reading.stream, upto=mark.version)
             if reason is None:
                 reason, counted = self._difference(target, reading.stream, mark, folded)
-                if target.shared and mark and reading.whole:
+                if target.shared and mark and reading.from_first:
                     work.recount.add(reading.stream, mark.version, counted)
             now = now.found(f"{reading.stream}: {reason}") if reason else now
             changed = {

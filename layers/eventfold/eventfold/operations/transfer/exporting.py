@@ -19,7 +19,7 @@ from eventfold.core.errors import BrokenStreamError, InvalidCommitError, Transfe
 from eventfold.core.stored import NotJsonError, StoredEvent, written
 from eventfold.core.validation import fields_at_fault
 from eventfold.operations.reading import SteadyPages, TableSource
-from eventfold.operations.scanning import Unreadable, by_stream, lies_between, whole
+from eventfold.operations.scanning import Unreadable, by_stream, lies_between, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -163,7 +163,7 @@ def _check_header(number: int, line: bytes) -> None:
 def _whole(store: VerifiableStore, stream: str, items: Iterable[Scanned]) -> Iterator[Commit]:
     """Yield the stream's commits without a gap: from where the scan seems to be wrong, from the stream itself."""
     version = 0
-    for item in map(whole, items):
+    for item in map(readable, items):
         if _follows(item, version):
             version = item.last_version
             yield item
@@ -173,7 +173,7 @@ def _whole(store: VerifiableStore, stream: str, items: Iterable[Scanned]) -> Ite
         return
     # From the start, and not from there on: a commit that begins inside another lies before that one's end.
     end = 0
-    for item in map(whole, store.items(stream)):
+    for item in map(readable, store.items(stream)):
         if _follows(item, end):
             end = item.last_version
             if end > version:

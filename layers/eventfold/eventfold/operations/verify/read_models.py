@@ -38,7 +38,7 @@ class Fold:
 
     def __init__(self, target: AnyTarget, stream: str) -> None:
         self.stream = stream
-        self.whole = True
+        self.complete = True
         """Whether the events it was handed are all that the stream has, as far as it could be read."""
         self.counts: dict[str, dict[str, int]] = {}
         self.failure: str | None = None
@@ -106,16 +106,16 @@ class ReadModelCheck:
             mark = marks.get(fold.stream)
             if fold.failure:
                 yield Finding(fold.stream, fold.version + 1, fold.failure, self._where)
-            if fold.failure or not fold.whole:
+            if fold.failure or not fold.complete:
                 self._count_quietly(fold.stream, mark)
             elif (mark.version if mark else 0) < fold.version:
                 self._behind[fold.stream] = fold.version
             elif mark is not None:
                 yield from self._compare(fold, mark)
         if len(self._behind) >= _WAITING:
-            yield from self.settle()
+            yield from self.recheck()
 
-    def settle(self) -> Iterator[Finding]:
+    def recheck(self) -> Iterator[Finding]:
         """Look again at what was behind, and again, until it is there or the time is up."""
         for left in reversed(range(self._tries)):
             if not self._behind:

@@ -87,7 +87,7 @@ class SegmentVerification:
             for number, check in enumerate(self.checks):
                 yield from check.check([folds[number] for _, folds in some if number in folds])
         for check in self.checks:
-            yield from check.settle()
+            yield from check.recheck()
 
     def _streams(self, pages: Iterable[ScanPage]) -> Iterator[tuple[list[Finding], Mapping[int, Fold]]]:
         for stream, items in by_stream(pages):
@@ -115,7 +115,7 @@ class SegmentVerification:
         check = StreamCheck(stream, self.deciders, see).take_all(items)
         for fold in folds.values():
             fold.folded()
-            fold.whole = not check.broken
+            fold.complete = not check.broken
         return check, folds
 
     def _wait(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventfold.core.commit import REMEMBERED_COMMITS, Commit, Snapshot, category_of
 from eventfold.core.errors import UnreadableStreamError
-from eventfold.operations.scanning import Unreadable, whole
+from eventfold.operations.scanning import Unreadable, readable
 from eventfold.operations.verify.finding import Finding
 from eventfold.read_models.projector import reason_of
 
@@ -76,7 +76,7 @@ class StreamCheck:
 
     def take(self, item: Scanned) -> None:
         """Take the next item."""
-        match whole(item):
+        match readable(item):
             case Commit() as commit:
                 self._commit(commit)
             case Snapshot() | Unreadable(snapshot=True) as between:
