@@ -13,6 +13,8 @@ SECONDS ?= 60
 USERS ?= 8
 ROUNDS ?= 7
 ONLY ?=
+# One worker more than cores: a stack that is deployed or a process that starts keeps none busy.
+SIDE_BY_SIDE := -n $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))) --dist loadfile --no-loadscope-reorder
 UV := .tools/uv/bin/uv
 VENV := .venv/.ready
 SAM := .tools/sam/.ready
@@ -42,7 +44,10 @@ demo: setup ## Run the stack unattended, put it through its paces, check everyth
 	@python -m local.demo
 
 test: setup ## Run all tests, the deployed stack among them
-	@python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	@python -m pytest -q $(SIDE_BY_SIDE)
+
+coverage: setup ## Run all tests, and say which lines and branches none of them runs
+	@python -m pytest -q $(SIDE_BY_SIDE) --cov --cov-report=term
 
 check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@ruff check .
@@ -142,4 +147,4 @@ benchmarks/castore/node_modules/.ready: benchmarks/castore/package-lock.json
 	@cd benchmarks/castore && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup run demo test check chaos rebuild-drill load scale bench fuzz openapi golden build deploy lock clean
+.PHONY: help setup run demo test coverage check chaos rebuild-drill load scale bench fuzz openapi golden build deploy lock clean
