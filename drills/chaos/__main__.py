@@ -69,6 +69,7 @@ class Run:
             with functions.faults:
                 turns.run(self._workers(), seconds=world.seconds + HOURS)
             turns.run({"calm": partial(troubles.calm, world, functions)}, seconds=HOURS)
+            turns.run({"the last drops": self._drop_unused}, seconds=HOURS)
             world.wrong += self._check()
             turns.run({"the last rebuilds": self._show_anew}, seconds=HOURS)
         if (sent := world.counts["commands"]) != world.commands:
@@ -81,6 +82,12 @@ class Run:
         yield from check_read_models(self.client, self.world.tables)
         yield from left_behind(self.client, self.world.tables, self.functions.left_in_bucket())
         yield from verify()
+
+    def _drop_unused(self) -> None:
+        """End what the weather has cut short: a generation that is being dropped leaves rows until it is gone."""
+        for target in self.functions.targets:
+            if not self.rebuilds.drop(target.name):
+                self.world.wrong.append(Finding(target.name, Wrong.DIFFERING, "can't be dropped"))
 
     def _show_anew(self) -> None:
         """Rebuild every read model once more: now that the weather is calm, nothing stands in the way."""

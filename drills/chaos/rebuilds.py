@@ -43,7 +43,11 @@ class Rebuilds:
             if self.promote(name):
                 self._try(name, "switches", lambda rebuild: self._switch(rebuild, "retired"))
                 self._try(name, "switches", lambda rebuild: self._switch(rebuild, "retired"))
-            self._try(name, "drops", self._drop)
+            self.drop(name)
+
+    def drop(self, name: str) -> bool:
+        """Drop what a read model has no use for any more."""
+        return self._try(name, "drops", self._drop)
 
     def promote(self, name: str) -> bool:
         """Rebuild a read model and show it; or show the generation that an earlier rebuild has left ready."""
