@@ -56,6 +56,7 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@lint-imports --no-logo 2>/dev/null || lint-imports
 	@cfn-lint template.yaml
 	@.tools/checkov/bin/checkov -f template.yaml >/dev/null || .tools/checkov/bin/checkov -f template.yaml
+	@.tools/sam/bin/python local/transformed.py
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
 
 chaos: $(VENV) ## Send commands under every fault and trouble there is, then check every promise: SEED=1 COMMANDS=1000

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import shutil
 from typing import TYPE_CHECKING
+
+import yaml  # type: ignore[import-untyped] # ships no types
 
 from local.locks import locked
 from local.toolchain import LOCAL, ROOT, SAM, StepError, environment, main_guard, run, sam_profile, step
@@ -40,7 +41,7 @@ def local_build() -> Path:
         if not (stamp.is_file() and stamp.read_text() == digest):
             with step("Building the functions and layers"):
                 build(LOCAL_BUILD, sam_profile())
-                write_definitions_as_json(LOCAL_BUILD)
+                fit_the_emulator(LOCAL_BUILD)
             stamp.write_text(digest)
     return LOCAL_BUILD
 
@@ -64,18 +65,19 @@ def build(folder: Path, profile: str) -> None:
     check_bytecode(folder)
 
 
-def write_definitions_as_json(folder: Path) -> None:
-    """Put JSON in the place of the state machines' YAML: the emulator, unlike AWS, reads no other."""
-    from cfnlint.decode import decode  # type: ignore[import-untyped] # noqa: PLC0415 - its import takes two seconds
-
-    def write(found: re.Match[str]) -> str:
-        source = folder / found[1]
-        written = folder / f"{source.stem}.json"
-        written.write_text(json.dumps(decode(str(source))[0]))
-        return f"DefinitionUri: {written.name}"
-
-    template = folder / "template.yaml"
-    template.write_text(re.sub(r"DefinitionUri: (\S+\.yaml)", write, template.read_text()))
+def fit_the_emulator(folder: Path) -> None:
+    """Change what the emulator does not take: it reads definitions in JSON alone, and knows no metric math."""
+    file = folder / "template.yaml"
+    template = yaml.safe_load(file.read_text())
+    for name, resource in list(template["Resources"].items()):
+        properties = resource["Properties"]
+        if "Metrics" in properties:
+            del template["Resources"][name]
+        elif definition := properties.get("DefinitionUri"):
+            written = folder / f"{name}.json"
+            written.write_text(json.dumps(yaml.safe_load((folder / definition).read_text())))
+            properties["DefinitionUri"] = written.name
+    file.write_text(yaml.safe_dump(template, sort_keys=False))
 
 
 def keep_used_services(layer: Path) -> None:

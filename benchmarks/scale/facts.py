@@ -44,7 +44,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 # Prices in dollars -----------------------------------------------------------------------------------------------
 
-WRITE_UNIT, READ_UNIT = 0.625e-6, 0.125e-6
 """https://aws.amazon.com/dynamodb/pricing/on-demand/"""
 GATEWAY_REQUEST, GATEWAY_REQUEST_PAST_300_M = 1.00e-6, 0.90e-6
 """An HTTP API, the first 300 million a month and those above. https://aws.amazon.com/api-gateway/pricing/"""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmarks import prices
 from benchmarks.scale import facts
 
 if TYPE_CHECKING:
@@ -210,8 +211,8 @@ class Model:
             "API Gateway": first * facts.GATEWAY_REQUEST + (commands - first) * facts.GATEWAY_REQUEST_PAST_300_M,
             "Lambda, commands": _lambda(commands, self.command_seconds(settings) * gigabytes),
             "Lambda, projections": _lambda(batches, self.batch_seconds(size, settings) * gigabytes),
-            "events": commands * (workload.kb * facts.WRITE_UNIT + 0.5 * facts.READ_UNIT),
-            "read models": commands * (units * facts.WRITE_UNIT + 2 * facts.READ_UNIT),
+            "events": commands * (workload.kb * prices.WRITE_UNIT + 0.5 * prices.READ_UNIT),
+            "read models": commands * (units * prices.WRITE_UNIT + 2 * prices.READ_UNIT),
             "logs": logged / 1024**3 * facts.LOG_GB,
             "traces": (commands + batches) * facts.TRACED_SHARE * facts.TRACE,
         }

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks import prices
 from benchmarks.scale import facts
 from eventfold.dynamodb.batches import MAX_BATCH_GET, SIDE_BY_SIDE
 
@@ -26,7 +27,7 @@ class Asked:
     @property
     def dollars_a_million(self) -> float:
         """What a million of them cost."""
-        return self.read_units * facts.READ_UNIT * 1e6
+        return self.read_units * prices.READ_UNIT * 1e6
 
     def waits(self, round_trip: float) -> float:
         """Return how many seconds it waits for DynamoDB, some requests side by side."""

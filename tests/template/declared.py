@@ -43,6 +43,8 @@ def many(value: object) -> list[Any]:
 
 def target(value: Any) -> str:
     """Return what an intrinsic points at in this template, as `Name.Attribute` and what follows."""
+    if "Ref" in value:
+        return str(value["Ref"])
     if "Fn::GetAtt" in value:
         return ".".join(many(value["Fn::GetAtt"]))
     return re.sub(r"^\$\{([A-Za-z.]+)\}", r"\1", value["Fn::Sub"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from eventfold.application import Application
 from eventfold.read_models.feed import Redriven
 from functions.redrive import handler as redrive
 from tests.functions.application import capture
-from tests.support import LambdaContext
+from tests.support import ROOT, LambdaContext
 from tests.template.declared import MAPPINGS, RESOURCES, TEMPLATE, of_type, properties, rights
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
@@ -94,11 +95,11 @@ def printed_with_two_parked(
 
 
 def test_lag_and_batches_given_up_raise_an_alarm_for_each_mapping() -> None:
-    lag = [found["Dimensions"] for found in ALARMS.values() if found["MetricName"] == "IteratorAge"]
+    lag = [found["Dimensions"] for found in ALARMS.values() if found.get("MetricName") == "IteratorAge"]
     given_up = [
         found["Dimensions"]
         for found in ALARMS.values()
-        if found["MetricName"] == "OnFailureDestinationDeliveredEventCount"
+        if found.get("MetricName") == "OnFailureDestinationDeliveredEventCount"
     ]
     assert lag == [[{"Name": "FunctionName", "Value": {"Ref": function}}] for function in MAPPINGS.values()]
     assert given_up == [[{"Name": "EventSourceMappingUUID", "Value": {"Ref": mapping}}] for mapping in MAPPINGS]
@@ -106,8 +107,26 @@ def test_lag_and_batches_given_up_raise_an_alarm_for_each_mapping() -> None:
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_alarms_reach_the_topic(alarm: str) -> None:
-    """Each one tells the topic where there is one, and silence is no alarm."""
+    """Each one tells the topic where there is one, and silence is no alarm but where it is what is looked for."""
     actions = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert ALARMS[alarm]["AlarmActions"] == actions
-    assert ALARMS[alarm]["TreatMissingData"] == "notBreaching"
+    silent = "breaching" if alarm == "RedriveSilentAlarm" else "notBreaching"
+    assert ALARMS[alarm]["TreatMissingData"] == silent
     assert ALARMS[alarm].get("ActionsEnabled", True) is True
+
+
+def test_the_runbook_has_what_to_do_for_each_alarm_and_for_nothing_else() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    sections = dict(re.findall(r"^## (\w+Alarm)\n(.*?)(?=^## |\Z)", runbook, flags=re.DOTALL | re.MULTILINE))
+    assert sections.keys() == ALARMS.keys()
+    for alarm, text in sections.items():
+        assert re.findall(r"^\*\*(\w+)\.\*\*", text, flags=re.MULTILINE) == ["Means", "Look", "Do"], alarm
+
+
+def test_the_dashboard_shows_metrics_of_this_stack_alone() -> None:
+    body = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    named = set(re.findall(r"\$\{(\w+)\}", body))
+    assert named <= set(RESOURCES)
+    widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "x", body))["widgets"]
+    titles = {widget["properties"]["title"] for widget in widgets}
+    assert {"Requests", "Lag, ms", "Parked and given up", "Throttled and failed", "DynamoDB, dollars a day"} <= titles

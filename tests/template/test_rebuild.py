@@ -49,6 +49,20 @@ def test_parts_return_nothing_to_be_collected() -> None:
     assert PARTS["States"]["Done"] == {"Type": "Pass", "Result": {}, "End": True}
 
 
+@pytest.mark.parametrize("states", [STATES, PARTS["States"]])
+def test_every_transition_leads_to_a_state_that_some_transition_leads_to(states: dict[str, Any]) -> None:
+    def following(value: object) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*map(following, value))
+        if not isinstance(value, dict):
+            return set()
+        named = {name for key, name in value.items() if key in {"Next", "Default"}}
+        return named.union(*(following(one) for key, one in value.items() if key != "ItemProcessor"))
+
+    start = {"Begin"} if states is STATES else {PARTS["StartAt"]}
+    assert following(list(states.values())) | start == set(states)
+
+
 def test_no_state_has_a_null() -> None:
     def nulls(value: object) -> bool:
         if isinstance(value, dict):
@@ -70,11 +84,12 @@ def test_the_function_reads_events_and_writes_read_models_alone() -> None:
 
 def test_the_function_reads_no_bucket_but_the_one_that_a_parameter_names() -> None:
     assert TEMPLATE["Parameters"]["ExportBucket"]["Default"] == ""
-    (policy,) = [one["Fn::If"] for one in properties("RebuildFunction")["Policies"] if "Fn::If" in one]
-    assert policy[0] == "ReadsExports"
+    conditions = [one["Fn::If"][0] for one in properties("RebuildFunction")["Policies"] if "Fn::If" in one]
+    assert conditions == ["ReadsExports", "DecryptsExports"]
     assert TEMPLATE["Conditions"]["ReadsExports"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExportBucket"}, ""]}]}
     named = "arn:${AWS::Partition}:s3:::${ExportBucket}/*"
     assert {one for one in rights("RebuildFunction") if one[0].startswith("s3:")} == {("s3:GetObject", named)}
+    assert {one for one in rights("RebuildFunction") if one[0].startswith("kms:")} == {("kms:Decrypt", "ExportKeyArn")}
 
 
 def test_the_state_machine_may_invoke_the_function_and_itself() -> None:

@@ -178,7 +178,7 @@ class Examination:
         parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}
         arns = {f"{name}.Arn": table["TableArn"] for name, table in tables.items()}
         arns |= {f"{name}.StreamArn": table.get("LatestStreamArn", "") for name, table in tables.items()}
-        names = self._names()
+        names = self._names() | {"AWS::StackName": self.stack}
         partition = partition_of(arns.values())
         arns |= {
             f"{name}.Arn": f"arn:{partition}:s3:::{bucket}" for name, bucket in self._names("AWS::S3::Bucket").items()
