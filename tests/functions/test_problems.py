@@ -257,6 +257,22 @@ def test_a_missing_setting_is_500_and_no_secret(app: Application, monkeypatch: p
     assert app.lines("unhandled error")[0]["error"] == "ValidationError"
 
 
+@pytest.mark.parametrize("part", ["row_store", "tally_store", "control_store"])
+def test_what_is_logged_and_kept_of_what_is_parked_quotes_nothing(
+    app: Application, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def quoting(*_: object, **__: object) -> None:
+        raise ValueError("Ada Lovelace")
+
+    commits = app.append("1", UserCreated(name="Ada Lovelace"))
+    for method in ("get", "checkpoints", "read"):
+        monkeypatch.setattr(getattr(main.application, part), method, quoting, raising=False)
+    app.project(commits)
+    assert {line["error"] for line in app.lines("parked")} == {"ValueError"}
+    assert [one.stream for one in app.parked()][:1] == ["user-1"]
+    assert "Lovelace" not in app.printed() + str(app.parked())
+
+
 @pytest.mark.parametrize(("function", "part"), [("redrive", "parked_store"), ("rebuild", "rebuild_store")])
 def test_what_lambda_itself_logs_of_a_failure_quotes_nothing(
     app: Application, monkeypatch: pytest.MonkeyPatch, function: str, part: str
