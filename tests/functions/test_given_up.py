@@ -12,7 +12,7 @@ from app.users.rules import UserCreated, UserUpdated
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.given_up import FailuresBucket
 from tests.conftest import FAILURES_BUCKET
-from tests.support import stream_event
+from tests.support import stream_event, template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,6 +178,13 @@ def test_an_invocation_without_time_does_one_batch_and_the_next_one_goes_on(
     for keys in (2, 1, 0):
         app.redrive()
         assert len(left()) == keys
+
+
+def test_a_bucket_that_does_not_answer_leaves_an_invocation_its_time(app: Application) -> None:
+    config: Any = FailuresBucket(FAILURES_BUCKET)._s3.meta.config
+    each = config.connect_timeout + config.read_timeout
+    seconds = template()["Resources"]["RedriveFunction"]["Properties"]["Timeout"]
+    assert config.retries["total_max_attempts"] * each < seconds / 4
 
 
 def test_a_redrive_of_one_projection_leaves_the_bucket_alone(app: Application, commits: Sequence[Commit]) -> None:

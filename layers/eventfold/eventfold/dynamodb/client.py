@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from botocore.session import Session
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
 
 # What AWS says may be sent again, but for credentials that are not recognised: waiting gives no others.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
@@ -77,6 +78,12 @@ def create_client(
     events.register("needs-retry.dynamodb", partial(_pause_after_conflict, attempts))
     OneParse.install(client)
     return client
+
+
+def create_s3_client(endpoint_url: str | None = None) -> S3Client:
+    """Return a client of S3 that gives up within a minute: botocore's own waits 60 s, and tries five times."""
+    config = Config(connect_timeout=2, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3})
+    return cast("S3Client", aws_session().create_client("s3", endpoint_url=endpoint_url, config=config))
 
 
 def _pause_after_conflict(

@@ -13,19 +13,17 @@ import hashlib
 import json
 from datetime import datetime  # noqa: TC003 - pydantic reads the annotation at run time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from eventfold.core.errors import RebuildRefusedError
-from eventfold.dynamodb.client import aws_session, passing_errors_named
+from eventfold.dynamodb.client import create_s3_client, passing_errors_named
 from eventfold.dynamodb.scanning import scanned
 from eventfold.operations.scanning import ScanPage, lies_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from mypy_boto3_s3 import S3Client
 
     from eventfold.operations.scanning import Place, Scanned
 
@@ -111,7 +109,7 @@ def open_export(location: str, endpoint_url: str | None = None) -> ExportSource:
             raise RebuildRefusedError(f"There is no manifest-summary.json in {location}.")
         return ExportSource(str(folder.resolve()), lambda path: (folder / path).read_bytes())
     bucket, _, prefix = location.removeprefix(_S3).partition("/")
-    s3 = cast("S3Client", aws_session().create_client("s3", endpoint_url=endpoint_url))
+    s3 = create_s3_client(endpoint_url)
 
     def fetch(path: str) -> bytes:
         with passing_errors_named():

@@ -6,19 +6,17 @@ An object is an invocation record, and its `payload` the event that the function
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, Json, ValidationError
 
-from eventfold.dynamodb.client import aws_session, code_of, passing_errors_named
+from eventfold.dynamodb.client import code_of, create_s3_client, passing_errors_named
 from eventfold.dynamodb.streams import stream_of
 from eventfold.read_models.given_up import GivenUp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from mypy_boto3_s3 import S3Client
 
 _PREFIX = "aws/lambda/"
 
@@ -36,7 +34,7 @@ class FailuresBucket:
 
     def __init__(self, bucket: str, endpoint_url: str | None = None) -> None:
         self._bucket = bucket
-        self._s3 = cast("S3Client", aws_session().create_client("s3", endpoint_url=endpoint_url))
+        self._s3 = create_s3_client(endpoint_url)
 
     def names(self) -> Iterator[str]:
         """See `GivenUpStore.names`."""
