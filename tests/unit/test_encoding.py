@@ -16,10 +16,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, Json, JsonValue, SecretStr, computed_field, field_serializer, model_serializer
 
-from eventfold import Codec, Commit, Event, Head
+from eventfold import Codec, Command, Commit, Decider, Event, Head
 from eventfold.core.errors import InvalidCommitError, UnstableEventError
 from eventfold.dynamodb.items import commit_to_item, item_to_commit_or_snapshot
 from eventfold.memory import MemoryEventStore
+from eventfold.operations.verify.streams import StreamCheck
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -282,3 +283,15 @@ def test_any_commit_is_refused_or_read_back_the_same(
     else:
         assert list(store.newest_first("thing-1")) == [one]
         store.append(one, after=None)
+
+
+def test_verification_names_a_number_that_an_older_library_has_stored() -> None:
+    decider: Decider[Command, Cat, Measured] = Decider(
+        category="sensor", initial=Cat(lives=1), decide=lambda *_: [], evolve=lambda cat, _: cat, events=(Measured,)
+    )
+    stored: Any = ({"type": "Measured", "v": 2, "data": {"reading": {"value": math.inf}}},)
+    check = StreamCheck("sensor-1", {"sensor": decider}).take_all([Commit("sensor-1", 1, stored, "c", AT)])
+    assert [str(found) for found in check.findings] == [
+        "events: sensor-1, version 1: holds a number that is not finite: no export can carry it"
+    ]
+    assert not check.broken

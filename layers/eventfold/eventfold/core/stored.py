@@ -65,7 +65,7 @@ def written(events: Sequence[StoredEvent]) -> Written:
             return proven
     except ValueError:
         pass  # The parser's own words quote the data.
-    path, reason = _fault(events) or ((), "something that JSON has no form for")
+    path, reason = fault_in(events) or ((), "something that JSON has no form for")
     raise NotJsonError(reason, path)
 
 
@@ -83,7 +83,7 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and (value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value))
 
 
-def _fault(value: object, path: Path = ()) -> tuple[Path, str] | None:
+def fault_in(value: object, path: Path = ()) -> tuple[Path, str] | None:
     """Return where the first value lies that JSON can't carry, and what it is."""
     if len(path) > MAX_DEPTH:
         return path, "lists or objects that nest too deep"
@@ -98,4 +98,4 @@ def _fault(value: object, path: Path = ()) -> tuple[Path, str] | None:
             parts = list(enumerate(value))
         case _:
             return None
-    return next((found for key, one in parts if (found := _fault(one, (*path, key)))), None)
+    return next((found for key, one in parts if (found := fault_in(one, (*path, key)))), None)
