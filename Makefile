@@ -83,8 +83,8 @@ openapi: $(VENV) ## Write docs/openapi.json anew from the routes
 golden: $(VENV) ## Write the golden files of events that are missing, from tests/golden/*/examples.json
 	@python -m local.golden
 
-build: $(VENV) $(SAM) ## Build for AWS (arm64), with bytecode
-	@python -m local.build
+build: $(VENV) $(SAM) ## Build for AWS (arm64), as `sam build` does
+	@.tools/sam/bin/sam build
 
 deploy: build ## Deploy to your AWS account, with the `default` profile of samconfig.toml
 	@.tools/sam/bin/sam deploy

@@ -1,38 +1,85 @@
-"""What of botocore is shipped."""
+"""What `sam build` makes of the layers and functions: the same for make, a pipeline and `sam sync`."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from local.build import MAX_LAYER_MIB, keep_used_services
-from local.toolchain import StepError
+from local.build import LOCAL_BUILD
+from local.toolchain import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+PRUNE = ROOT / "layers" / "dependencies" / "prune.py"
+SAYS = "        \"Unknown service: '{service_name}'. Valid service names are: \"\n"
+
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "botocore" / "data"
+def layer(tmp_path: Path) -> Path:
+    """Return a layer with three services, of which two are listed."""
+    data = tmp_path / "layer" / "botocore" / "data"
     for service in ("dynamodb", "ec2", "s3"):
-        (folder / service).mkdir(parents=True)
-        (folder / service / "service-2.json").write_text("{}")
+        (data / service).mkdir(parents=True)
+        (data / service / "service-2.json").write_text("{}")
     partition = {"partition": "aws", "dnsSuffix": "amazonaws.com", "services": {"dynamodb": {"a": 1}, "ec2": {}}}
-    (folder / "endpoints.json").write_text(json.dumps({"version": 3, "partitions": [partition]}))
-    return folder
+    (data / "endpoints.json").write_text(json.dumps({"version": 3, "partitions": [partition]}))
+    (data.parent / "exceptions.py").write_text(SAYS)
+    return tmp_path / "layer"
 
 
-def test_services_that_no_function_calls_stay_behind_with_their_endpoints(tmp_path: Path, data: Path) -> None:
-    keep_used_services(tmp_path)
+def prune(layer: Path, services: str = "dynamodb\ns3\n") -> subprocess.CompletedProcess[str]:
+    listed = layer.parent / "services.txt"
+    listed.write_text(services)
+    command = [sys.executable, PRUNE, layer, listed]
+    return subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603 - this very Python
+
+
+def test_services_that_are_not_listed_stay_behind_with_their_endpoints(layer: Path) -> None:
+    assert prune(layer).returncode == 0
+    data = layer / "botocore" / "data"
     assert sorted(one.name for one in data.iterdir()) == ["dynamodb", "endpoints.json", "s3"]
     (partition,) = json.loads((data / "endpoints.json").read_text())["partitions"]
     assert partition == {"partition": "aws", "dnsSuffix": "amazonaws.com", "services": {"dynamodb": {"a": 1}}}
 
 
-def test_a_layer_that_grows_too_large_fails_the_build(tmp_path: Path, data: Path) -> None:
-    (data / "s3" / "large").write_bytes(bytes(MAX_LAYER_MIB * 2**20))
-    with pytest.raises(StepError, match=r"dependencies layer is 25\.0 MB"):
-        keep_used_services(tmp_path)
+@pytest.mark.parametrize(
+    ("change", "services", "message"),
+    [
+        (lambda data: (data / "s3" / "large").write_bytes(bytes(25 * 2**20)), "s3", "layer is 25.0 MB unzipped"),
+        (lambda data: None, "s3\nsqss", "no service sqss"),
+        (lambda data: (data.parent / "exceptions.py").write_text(""), "s3", "no longer says"),
+    ],
+)
+def test_a_build_fails_that_would_not_work(layer: Path, change: object, services: str, message: str) -> None:
+    change(layer / "botocore" / "data")  # type: ignore[operator]
+    done = prune(layer, services)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+@pytest.mark.usefixtures("deployed")
+def test_all_that_ships_has_bytecode_and_nothing_of_another_python() -> None:
+    sources = list(LOCAL_BUILD.rglob("*.py"))
+    compiled = set(LOCAL_BUILD.rglob("*.pyc"))
+    expected = {file.parent / "__pycache__" / f"{file.stem}.cpython-313.pyc" for file in sources}
+    assert len(sources) > 100
+    assert compiled == expected
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_service_that_is_left_out_says_where_to_add_it() -> None:
+    """A user's `boto3.client("sqs")` meets the layer's botocore: it comes before the runtime's."""
+    call = "from botocore.session import get_session as s; s().create_client('sqs', region_name='eu-west-1')"
+    python = LOCAL_BUILD / "DependenciesLayer" / "python"
+    done = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(python)!r}); {call}"],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert "Unknown service: 'sqs'. Add it to layers/dependencies/services.txt" in done.stderr

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from local.build import LOCAL_BUILD, check_bytecode
 from local.locks import locked
 from local.ports import free_port, is_free
 from local.run import readable
@@ -133,14 +132,6 @@ def test_a_second_one_that_comes_before_the_first_answers_is_refused_too(tmp_pat
 )
 def test_what_is_waited_for_is_any_route_that_reads(routes: list[str], path: str | None) -> None:
     assert _path_to_read(routes) == path
-
-
-@pytest.mark.usefixtures("deployed")
-def test_all_that_ships_has_bytecode(tmp_path: Path) -> None:
-    check_bytecode(LOCAL_BUILD)
-    (tmp_path / "module.py").touch()
-    with pytest.raises(StepError, match=r"module\.py has no bytecode"):
-        check_bytecode(tmp_path)
 
 
 def test_logs_are_shown_for_people() -> None:
