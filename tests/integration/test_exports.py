@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import hashlib
 import json
+import shutil
+import tempfile
+import tracemalloc
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,15 +20,16 @@ import pytest
 
 from eventfold import Commit
 from eventfold.aggregates.snapshots import take_snapshot
-from eventfold.core.errors import RebuildRefusedError
-from eventfold.dynamodb.exports import open_export
+from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
+from eventfold.dynamodb.exports import ExportSource, _Folder, open_export
 from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
+from eventfold.operations.reading import SteadyPages
 from eventfold.operations.scanning import Unreadable, place_of
 from tests.domain import COUNTER, Added
 from tests.rebuilds import World
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -128,7 +135,9 @@ def test_an_item_that_makes_no_sense_is_passed_on_as_such(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda root: next((root / "data").iterdir()).write_bytes(gzip.compress(b"{}\n")), "is damaged: its MD5 is"),
+        (lambda root: _zip(root, b'{"Item":{"stream":{"S":"a"},"version":{"N":"1"}}}\n'), "is damaged: its MD5 is"),
+        (lambda root: _zip(root, b"{}\n"), "is damaged: it has a line that is no item"),
+        (lambda root: next((root / "data").iterdir()).write_bytes(b"{}\n"), "is damaged: Error -3"),
         (lambda root: _change(root / "manifest-files.json", '"itemCount": 13', '"itemCount": 12'), "12 items in its"),
         (lambda root: _change(root / "manifest-summary.json", "DYNAMODB_JSON", "ION"), "takes a FULL_EXPORT in DYNAMO"),
         (lambda root: _change(root / "manifest-summary.json", "FULL_EXPORT", "INCREMENTAL_EXPORT"), "INCREMENTAL"),
@@ -141,6 +150,82 @@ def test_what_is_not_whole_is_refused(world: World, tmp_path: Path, damage: Any,
     damage(tmp_path / "AWSDynamoDB" / ID)
     with pytest.raises(RebuildRefusedError, match=message):
         list(open_export(place).pages(0, after=None))
+
+
+def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
+    """Ten times the size: a run more costs its reader's buffer, 0.1 MB. The order of the whole is right."""
+
+    def peak(streams: int) -> int:
+        items = [{"stream": {"S": f"counter-{n * 7919 % streams:06}"}, "version": {"N": "1"}} for n in range(streams)]
+        place = Path(export(tmp_path / str(streams), [items], at=datetime.now(UTC)))
+        del items
+        source = ExportSource("here", _Folder(place), run_bytes=2**18)
+        tracemalloc.start()
+        before, found = "", 0
+        for page in source.pages(0, after=None):
+            for item in page.items:
+                assert item.stream > before
+                before, found = item.stream, found + 1
+        assert found == streams
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    small = peak(20_000)
+    assert peak(200_000) < 2 * small
+
+
+def test_a_worker_is_heard_of_while_it_sorts(world: World, tmp_path: Path) -> None:
+    """An empty page for each run: between two pages a worker keeps its hold, and sees that its time is over."""
+    place = Path(export(tmp_path, [items_of(world)], at=datetime.now(UTC)))
+    pages = [len(page.items) for page in ExportSource("here", _Folder(place), run_bytes=1000).pages(0, after=None)]
+    assert pages[:-1] == [0] * (len(pages) - 1)
+    assert len(pages) > 2
+    assert pages[-1] == 13
+
+
+def test_what_the_disk_has_no_room_for_is_refused_before_it_begins(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = export(tmp_path, [items_of(world)], at=datetime.now(UTC))
+    size = max(file.stat().st_size for file in (Path(place) / "data").iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * size))
+    assert open_export(place).parts == 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * size - 1))
+    with pytest.raises(RebuildRefusedError, match=r"Sorting takes 2 times that on disk.* EphemeralStorage"):
+        open_export(place)
+
+
+def test_a_disk_that_fills_up_is_told(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path(export(tmp_path, [items_of(world)], at=datetime.now(UTC)))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source = ExportSource("here", _Folder(place), run_bytes=1)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(RebuildRefusedError, match="is full, and here not sorted"):
+        list(source.pages(0, after=None))
+
+
+def test_a_connection_that_breaks_off_is_tried_again(world: World, tmp_path: Path) -> None:
+    """And the file is read anew, from its beginning."""
+    place = Path(export(tmp_path, [items_of(world)], at=datetime.now(UTC)))
+
+    class Breaking(_Folder):
+        left = 2
+
+        def read(self, path: str) -> Iterator[bytes]:
+            for chunk in super().read(path):
+                yield chunk[: len(chunk) // 2]
+                if path.startswith("data/") and self.left:
+                    self.left -= 1
+                    raise StoreUnavailableError("IncompleteReadError")
+                yield chunk[len(chunk) // 2 :]
+
+    pages = SteadyPages(ExportSource("here", Breaking(place)), 0, None, rate=None, beat=lambda: False)
+    assert sum(len(page.items) for page in pages) == 13
 
 
 def test_a_file_with_fewer_items_than_it_says_is_refused(world: World, tmp_path: Path) -> None:
@@ -165,6 +250,10 @@ def test_an_export_is_read_from_a_bucket(moto_client: DynamoDBClient, world: Wor
         s3.upload_file(str(file), "exports", f"mine/{file.relative_to(tmp_path)}")
     source = open_export(f"s3://exports/mine/AWSDynamoDB/{ID}/")
     assert list(source.pages(0, after=None)) == list(open_export(place).pages(0, after=None))
+
+
+def _zip(root: Path, content: bytes) -> None:
+    next((root / "data").iterdir()).write_bytes(gzip.compress(content))
 
 
 def _change(file: Path, before: str, after: str) -> None:

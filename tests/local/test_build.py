@@ -35,7 +35,7 @@ def layer(tmp_path: Path) -> Path:
 def prune(layer: Path, services: str = "dynamodb\ns3\n") -> subprocess.CompletedProcess[str]:
     listed = layer.parent / "services.txt"
     listed.write_text(services)
-    command = [sys.executable, PRUNE, layer, listed]
+    command = [sys.executable, str(PRUNE), str(layer), str(listed)]
     return subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603 - this very Python
 
 

@@ -19,7 +19,6 @@ from local.locks import locked
 from local.ports import free_port, is_free
 from local.run import readable
 from local.stack import _path_to_read
-from local.toolchain import StepError
 from tests.support import ROOT
 
 if TYPE_CHECKING:

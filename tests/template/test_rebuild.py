@@ -87,8 +87,9 @@ def test_the_function_reads_no_bucket_but_the_one_that_a_parameter_names() -> No
     conditions = [one["Fn::If"][0] for one in properties("RebuildFunction")["Policies"] if "Fn::If" in one]
     assert conditions == ["ReadsExports", "DecryptsExports"]
     assert TEMPLATE["Conditions"]["ReadsExports"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExportBucket"}, ""]}]}
-    named = "arn:${AWS::Partition}:s3:::${ExportBucket}/*"
-    assert {one for one in rights("RebuildFunction") if one[0].startswith("s3:")} == {("s3:GetObject", named)}
+    named = "arn:${AWS::Partition}:s3:::${ExportBucket}"
+    on_s3 = {one for one in rights("RebuildFunction") if one[0].startswith("s3:")}
+    assert on_s3 == {("s3:GetObject", f"{named}/*"), ("s3:ListBucket", named)}
     assert {one for one in rights("RebuildFunction") if one[0].startswith("kms:")} == {("kms:Decrypt", "ExportKeyArn")}
 
 
