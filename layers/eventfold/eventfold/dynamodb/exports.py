@@ -24,11 +24,11 @@ from pydantic import BaseModel, Field, ValidationError
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.dynamodb.client import create_s3_client, passing_errors_named
 from eventfold.dynamodb.scanning import scanned
-from eventfold.dynamodb.sorting import RUN_BYTES, SortedLines
+from eventfold.dynamodb.sorting import RUN_BYTES, SortedLines, lines_of, unzipped
 from eventfold.operations.scanning import ScanPage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from eventfold.operations.scanning import Place
 
@@ -36,7 +36,6 @@ DISK_RATIO = 2
 """What a file takes on disk while it is sorted, in its own size: it is compressed there too, faster and less well."""
 _S3 = "s3://"
 _CHUNK_BYTES = 2**16
-"""Unzipped, a thousand times as much at the worst."""
 _PAGE_BYTES = 2**20
 
 
@@ -137,19 +136,21 @@ class ExportSource:
         Raises:
             RebuildRefusedError: it is not.
         """
-        md5, count, rest = hashlib.md5(usedforsecurity=False), 0, b""
+        md5, count = hashlib.md5(usedforsecurity=False), 0
+
+        def chunks() -> Iterator[bytes]:
+            for chunk in self._source.read(f"data/{file.name}"):
+                md5.update(chunk)
+                yield chunk
+
         try:
-            for piece in _unzipped(self._source.read(f"data/{file.name}"), md5.update):
-                *whole, rest = (rest + piece).split(b"\n")
-                count += len(whole)
-                yield from whole
+            for line in lines_of(unzipped(chunks())):
+                count += 1
+                yield line
         except zlib.error as error:
             raise RebuildRefusedError(f"{file.key} is damaged: {error}.") from error
         if (found := base64.b64encode(md5.digest()).decode()) != file.md5:
             raise RebuildRefusedError(f"{file.key} is damaged: its MD5 is {found}, and the manifest has {file.md5}.")
-        if rest:
-            count += 1
-            yield rest
         if count != file.items:
             raise RebuildRefusedError(f"{file.key} has {count} items, and the manifest has {file.items}.")
 
@@ -216,19 +217,6 @@ def open_export(location: str, endpoint_url: str | None = None) -> ExportSource:
     if not (folder / "manifest-summary.json").is_file():
         raise RebuildRefusedError(f"There is no manifest-summary.json in {location}.")
     return ExportSource(str(folder.resolve()), _Folder(folder))
-
-
-def _unzipped(chunks: Iterable[bytes], seen: Callable[[bytes], None]) -> Iterator[bytes]:
-    """Unzip piece by piece, of as many gzip members as there are; show each chunk to `seen` as it comes."""
-    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    for chunk in chunks:
-        seen(chunk)
-        rest = chunk
-        while rest:
-            yield unzip.decompress(rest)
-            rest = unzip.unused_data
-            if unzip.eof:
-                unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
 
 def _position(line: bytes) -> tuple[str, float]:

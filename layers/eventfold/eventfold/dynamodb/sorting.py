@@ -5,16 +5,21 @@ An external merge sort: Knuth, The Art of Computer Programming, vol. 3, 5.4.
 
 from __future__ import annotations
 
-import gzip
 import heapq
 import tempfile
+import zlib
+from functools import partial
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 RUN_BYTES = 32 * 2**20
 """How much of the lines is held at a time: twice as much with keys and objects. A run more costs 0.1 MB to read."""
+_GZIP = zlib.MAX_WBITS | 16
+_PIECE_BYTES = 2**12
+"""How much of each run is read at a time."""
+_UNZIPPED_BYTES = 2**14
 
 
 class _Comparable(Protocol):
@@ -53,8 +58,9 @@ class SortedLines[K: _Comparable]:
         self._held.sort(key=lambda one: one[0])
         run = tempfile.TemporaryFile()  # noqa: SIM115 - closed with all others
         self._runs.append(run)
-        with gzip.open(run, "wb", compresslevel=1) as file:
-            file.writelines(line + b"\n" for _, line in self._held)
+        zipped = zlib.compressobj(1, wbits=_GZIP)
+        run.writelines(zipped.compress(line + b"\n") for _, line in self._held)
+        run.write(zipped.flush())
         self._held, self._bytes = [], 0
         return True
 
@@ -65,6 +71,32 @@ class SortedLines[K: _Comparable]:
 
     def _read(self, run: IO[bytes]) -> Iterator[tuple[K, bytes]]:
         run.seek(0)
-        with gzip.open(run, "rb") as file:
-            for line in file:
-                yield self._key(line), line.rstrip(b"\n")
+        for line in lines_of(unzipped(iter(partial(run.read, _PIECE_BYTES), b""))):
+            yield self._key(line), line
+
+
+def unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unzip in pieces of a bounded size, of as many gzip members as there are.
+
+    Raises:
+        zlib.error: it is not gzip.
+    """
+    unzip = zlib.decompressobj(_GZIP)
+    for chunk in chunks:
+        rest = chunk
+        while rest:
+            yield unzip.decompress(rest, _UNZIPPED_BYTES)
+            rest = unzip.unconsumed_tail
+            if unzip.eof:
+                rest = unzip.unused_data
+                unzip = zlib.decompressobj(_GZIP)
+
+
+def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines that come in pieces."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
