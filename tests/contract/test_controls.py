@@ -145,6 +145,23 @@ def test_a_rebuild_is_held_by_one_until_it_lets_go_or_falls_silent(controls: Con
     assert controls.hold("p", "one", 30) == 0
 
 
+def test_a_rebuild_that_failed_says_why_and_stops_its_other_workers(controls: Controls) -> None:
+    controls.release("p", "one", "nobody held it")
+    assert controls.failure("p", "one") == ""
+    assert controls.hold("p", "one", 30, on=True) > 0
+    assert controls.hold("p", "one", 30) == controls.hold("p", "one", 30, on=True) == 0
+    controls.release("p", "two", "not mine")
+    controls.release("p", "one", "the first reason")
+    controls.release("p", "one", "another")
+    assert controls.failure("p", "one") == "the first reason"
+    assert controls.failure("p", "two") == ""
+    assert controls.hold("p", "one", 30, on=True) > 0
+    assert controls.hold("p", "one", 30) == 0, "begun again"
+    assert controls.failure("p", "one") == ""
+    controls.release("p", "one")
+    assert controls.hold("p", "two", 30) == 0
+
+
 def test_reads_follow_a_switch_both_ways(stores: tuple[Controls, RowStore, TallyStore]) -> None:
     controls, rows, tallies = stores
     rows.put("p", Row("thing-1", 3, "{}", "old"), replaces=0)

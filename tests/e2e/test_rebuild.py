@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pytest
 from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.read_models.target import GenerationName
-from local.stack import STACK
+from local.stack import STACK, _session
 from local.toolchain import REGION
 from tests.e2e.test_cli import PROGRAM
 from tests.e2e.test_stack import create, eventually
@@ -65,6 +66,31 @@ def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deploye
     first, *others = [rows.get(str(GenerationName("directory", one.number)), streams) for one in control.live]
     assert len(first) == len(ids)
     assert others == [first] * len(others)
+
+
+def test_a_worker_that_fails_says_why_and_lets_others_in(api: httpx.Client, deployed: Stack) -> None:
+    """The map's own error says that a part has failed, and no more."""
+    create(api, "Held")
+    controls = DynamoDBRebuildStore(deployed.dynamodb, deployed.outputs["ReadModelsTableName"])
+    with ThreadPoolExecutor() as pool:
+        failing = pool.submit(rebuild, deployed, "directory")
+        begun = eventually(lambda: now if (now := controls.read(["directory"])["directory"]).building else None, "it")
+        controls.write(begun.dropped(begun.newest, datetime.now(UTC)).without(begun.newest))  # before a worker begins
+        failed = failing.result()
+    assert failed.returncode == 2
+    assert f"The rebuild failed: directory has no generation {begun.newest}" in failed.stderr
+    assert controls.hold("directory", "another", 1) == 0
+    controls.release("directory", "another")
+
+
+def test_an_execution_whose_input_lacks_something_fails_at_once(deployed: Stack) -> None:
+    states = _session().client("stepfunctions", endpoint_url=deployed.endpoint_url)
+    machine = deployed.outputs["RebuildStateMachineArn"]
+    about = {"projection": "directory", "source": "table", "segments": 2, "rate": 0}
+    execution = states.start_execution(stateMachineArn=machine, input=json.dumps(about))["executionArn"]
+    while (found := states.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        time.sleep(0.1)
+    assert (found["status"], found["error"]) == ("FAILED", "InputError")
 
 
 def test_a_rebuild_that_is_refused_fails_and_says_why(api: httpx.Client, deployed: Stack) -> None:

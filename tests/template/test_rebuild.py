@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -35,13 +36,33 @@ def test_parts_run_in_a_distributed_map_of_bounded_width_until_each_is_done() ->
     assert PARTS["States"]["PartDone"]["Default"] == "Part"
 
 
-def test_a_rebuild_that_fails_lets_go() -> None:
-    for name in ("Work", "Step"):
-        (caught,) = STATES[name]["Catch"]
-        assert (caught["ErrorEquals"], caught["Next"]) == (["States.ALL"], "Release")
-    (caught,) = STATES["Release"]["Catch"]
-    assert STATES["Release"]["Next"] == caught["Next"] == "Failed"
-    assert caught["ResultPath"] != STATES["Work"]["Catch"][0]["ResultPath"], "the first error is the one to show"
+def test_what_fails_is_what_a_redrive_of_the_execution_goes_on_with() -> None:
+    """A state whose error is caught has ended: https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html."""
+    failing = {name: state for name, state in (STATES | PARTS["States"]).items() if state["Type"] in {"Task", "Map"}}
+    assert set(failing) == {"Step", "Part", "Work"}
+    assert not [name for name, state in failing.items() if "Catch" in state]
+    (policy,) = properties("RebuildRole")["Policies"]
+    (allowed,) = (one for one in policy["PolicyDocument"]["Statement"] if "states:RedriveExecution" in one["Action"])
+    assert any(one["Fn::Sub"].endswith("-rebuild/*") for one in allowed["Resource"])
+
+
+def test_an_input_that_lacks_something_is_refused_before_anything_begins() -> None:
+    (checked,) = STATES["Input"]["Choices"]
+    named = {one["Variable"].removeprefix("$.") for one in checked["And"]}
+    used = set(re.findall(r"'\$\.(\w+)'", str({"Step": STATES["Step"], "Work": STATES["Work"]}))) - {
+        "next",
+        "done",
+        "worked",
+    }
+    assert named == used == {"projection", "source", "segments", "promote", "rate"}
+    assert (checked["Next"], STATES["Input"]["Default"]) == ("Begin", "Refused")
+    assert all(name in STATES["Refused"]["Cause"] for name in named)
+
+
+def test_a_promotion_runs_no_map_over_nothing() -> None:
+    (choice,) = STATES["Parts"]["Choices"]
+    assert choice == {"Variable": "$.next.phase", "StringEquals": "promote", "Next": "Close"}
+    assert (STATES["Pause"]["Next"], STATES["Parts"]["Default"]) == ("Parts", "Work")
 
 
 def test_parts_return_nothing_to_be_collected() -> None:
@@ -59,7 +80,7 @@ def test_every_transition_leads_to_a_state_that_some_transition_leads_to(states:
         named = {name for key, name in value.items() if key in {"Next", "Default"}}
         return named.union(*(following(one) for key, one in value.items() if key != "ItemProcessor"))
 
-    start = {"Begin"} if states is STATES else {PARTS["StartAt"]}
+    start = {"Input"} if states is STATES else {PARTS["StartAt"]}
     assert following(list(states.values())) | start == set(states)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventfold.application import Settings
+from tests.support import ROOT
 from tests.template.declared import FUNCTIONS, RESOURCES, TABLES, TEMPLATE, of_type, properties, references
 
 # Tables and bucket ----------------------------------------------------------------------------------------------------
@@ -85,6 +86,10 @@ def test_architecture_is_the_same_everywhere() -> None:
     architecture = {"Ref": "Architecture"}
     assert TEMPLATE["Parameters"]["Architecture"]["Default"] == "arm64"
     assert TEMPLATE["Globals"]["Function"]["Architectures"] == [architecture]
+    built = RESOURCES["DependenciesLayer"]["Metadata"]["WorkingDirectory"]
+    assert built == {"Fn::Sub": "layers/dependencies/${Architecture}"}
+    for named in TEMPLATE["Parameters"]["Architecture"]["AllowedValues"]:
+        assert (ROOT / "layers/dependencies" / named / "platform").is_file()
     for name, layer in of_type("AWS::Serverless::LayerVersion").items():
-        assert RESOURCES[name]["Metadata"]["BuildArchitecture"] == architecture
+        assert RESOURCES[name]["Metadata"]["BuildMethod"] == "makefile"
         assert layer["CompatibleArchitectures"] == [architecture]

@@ -14,9 +14,9 @@ TEMPLATE, MACHINE = "template.yaml", "statemachines/rebuild.asl.yaml"
 FAULTS = [
     (
         MACHINE,
-        "ResultPath: $.released\n    Catch",
-        "ResultPath: null\n    Catch",
-        "Definition.States.Release.ResultPath is null",
+        "ResultPath: $.done\n",
+        "ResultPath: null\n",
+        "Definition.States.Work.ResultPath is null",
     ),
     (MACHINE, "    Type: Wait\n", "    Type: Waitt\n", "'Waitt' is not one of"),
     (

@@ -105,7 +105,7 @@ class MemoryControlStore:
         self._controls: dict[str, Control] = {}
         self._progress: dict[tuple[str, Phase, int], Progress] = {}
         self._pages: dict[tuple[str, Phase, int, str], bytes] = {}
-        self._holds: dict[str, tuple[str, float]] = {}
+        self._holds: dict[str, tuple[str, float, str | None]] = {}
         self._clock = clock
         self._lock = Lock()
 
@@ -162,20 +162,27 @@ class MemoryControlStore:
         for page in [page for page in self._pages if page[0] == stored and page[2] in parts]:
             del self._pages[page]
 
-    def hold(self, projection: str, owner: str, seconds: float) -> float:
+    def hold(self, projection: str, owner: str, seconds: float, *, on: bool = False) -> float:
         """See `ProgressStore.hold`."""
         with self._lock:
-            holder, until = self._holds.get(projection, (owner, 0.0))
-            if holder != owner and until >= self._clock():
+            holder, until, failure = self._holds.get(projection, ("", -1.0, None))
+            mine = holder == owner and not (on and failure is not None)
+            if not mine and (on or until >= self._clock()):
                 return max(until - self._clock(), 0.001)
-            self._holds[projection] = (owner, self._clock() + seconds)
+            self._holds[projection] = (owner, self._clock() + seconds, None)
             return 0
 
-    def release(self, projection: str, owner: str) -> None:
+    def release(self, projection: str, owner: str, reason: str = "") -> None:
         """See `ProgressStore.release`."""
         with self._lock:
-            if self._holds.get(projection, ("", 0))[0] == owner:
-                del self._holds[projection]
+            holder, _, failure = self._holds.get(projection, ("", -1.0, None))
+            if holder == owner and failure is None:
+                self._holds[projection] = (owner, -1.0, reason)
+
+    def failure(self, projection: str, owner: str) -> str:
+        """See `ProgressStore.failure`."""
+        holder, _, failure = self._holds.get(projection, ("", -1.0, None))
+        return failure or "" if holder == owner else ""
 
 
 class MemoryRowStore:

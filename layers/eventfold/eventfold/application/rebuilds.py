@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eventfold.core.errors import RebuildRefusedError
 from eventfold.dynamodb.exports import open_export
 from eventfold.dynamodb.sweeping import DynamoDBSweeper
 from eventfold.operations.reading import TableSource
@@ -58,9 +59,15 @@ def source_of(app: Application, name: str, parts: int) -> Source:
     return TableSource(app.scannable_store, parts)
 
 
-def begin(app: Application, rebuild: Rebuild, source: str, segments: int) -> Generation:
-    """Begin a generation, or go on with the one that is being built; see `Rebuild.begin`."""
+def begin(app: Application, rebuild: Rebuild, source: str, segments: int, *, at_most: int | None = None) -> Generation:
+    """Begin a generation, or go on with the one that is being built; see `Rebuild.begin`.
+
+    Raises:
+        RebuildRefusedError: that, or the source has more parts than `at_most`.
+    """
     found = source_of(app, source, segments)
+    if at_most is not None and found.parts > at_most:
+        raise RebuildRefusedError(f"{found.name} has {found.parts} parts, and {at_most} are the most: use --here.")
     return rebuild.begin(found.name, found.parts, as_of=found.as_of, sample=sampled(rebuild.target, found))
 
 

@@ -38,7 +38,9 @@ def execute(state_machine: str, about: Mapping[str, Any], rebuild: Rebuild, cons
             shown.update(_told(rebuild))
             time.sleep(_POLL_SECONDS)
     if found["status"] != "SUCCEEDED":
-        raise RebuildRefusedError(f"The rebuild {found['status'].lower()}: {_reason(found.get('cause', ''))}")
+        # A map says that too many of its parts have failed, and not why.
+        why = rebuild.store.failure(rebuild.name, execution) or _reason(found.get("cause", ""))
+        raise RebuildRefusedError(f"The rebuild {found['status'].lower()}: {why}")
     answer: dict[str, Any] = json.loads(found["output"])["next"]
     return answer
 

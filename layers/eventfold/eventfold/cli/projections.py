@@ -97,7 +97,7 @@ def rebuild(
     run = rebuild_of(app, name, _owner())
     if machine and not here:
         about = {"projection": name, "source": from_export, "segments": segments, "promote": promote}
-        done = execute(machine, about | {"rate": rate / MAP_WORKERS if rate else None}, run, to)
+        done = execute(machine, about | {"rate": (rate or 0) / MAP_WORKERS}, run, to)
         typer.echo(json.dumps(done) if as_json else f"{name} generation {done['generation']}: {_ENDED[promote]}")
         return
     plan = Plan(app, to, partial(connect, context.obj), workers, rate)

@@ -92,18 +92,21 @@ class DynamoDBRebuildStore(DynamoDBControlStore):
         with passing_errors_named():
             self._client.delete_item(TableName=self._table, Key={"key": {"S": key}})
 
-    def hold(self, projection: str, owner: str, seconds: float) -> float:
+    def hold(self, projection: str, owner: str, seconds: float, *, on: bool = False) -> float:
         """See `ProgressStore.hold`. One request."""
         now = self._clock()
+        free = "" if on else "attribute_not_exists(#until) OR #until < :now OR "
+        mine = "#owner = :owner AND attribute_not_exists(failure)" if on else "#owner = :owner"
         try:
             with passing_errors_named():
                 self._client.put_item(
                     TableName=self._table,
                     Item=_hold_key(projection)
                     | {"owner": {"S": owner}, "until": {"N": str((now + timedelta(seconds=seconds)).timestamp())}},
-                    ConditionExpression="attribute_not_exists(#until) OR #until < :now OR #owner = :owner",
-                    ExpressionAttributeNames={"#until": "until", "#owner": "owner"},
-                    ExpressionAttributeValues={":now": {"N": str(now.timestamp())}, ":owner": {"S": owner}},
+                    ConditionExpression=free + mine,
+                    ExpressionAttributeNames={"#owner": "owner"} | ({"#until": "until"} if free else {}),
+                    ExpressionAttributeValues={":owner": {"S": owner}}
+                    | ({":now": {"N": str(now.timestamp())}} if free else {}),
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except ClientError as error:
@@ -114,20 +117,28 @@ class DynamoDBRebuildStore(DynamoDBControlStore):
             return max(until - now.timestamp(), 0.001)
         return 0
 
-    def release(self, projection: str, owner: str) -> None:
+    def release(self, projection: str, owner: str, reason: str = "") -> None:
         """See `ProgressStore.release`. One request."""
+        released = {"owner": {"S": owner}, "until": {"N": "0"}, "failure": {"S": reason}}
         try:
             with passing_errors_named():
-                self._client.delete_item(
+                self._client.put_item(
                     TableName=self._table,
-                    Key=_hold_key(projection),
-                    ConditionExpression="#owner = :owner",
+                    Item=_hold_key(projection) | released,
+                    ConditionExpression="#owner = :owner AND attribute_not_exists(failure)",
                     ExpressionAttributeNames={"#owner": "owner"},
                     ExpressionAttributeValues={":owner": {"S": owner}},
                 )
         except ClientError as error:
             if code_of(error) != "ConditionalCheckFailedException":
                 raise
+
+    def failure(self, projection: str, owner: str) -> str:
+        """See `ProgressStore.failure`. One request."""
+        for item in get_items(self._client, self._table, [_hold_key(projection)["key"]["S"]]):
+            if item["owner"]["S"] == owner:
+                return str(item.get("failure", {"S": ""})["S"])
+        return ""
 
 
 def _bytes(value: bytes | str) -> bytes:

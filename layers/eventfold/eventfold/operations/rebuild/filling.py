@@ -65,19 +65,20 @@ class Job:
         Raises:
             RebuildRefusedError: the generation is in another phase.
         """
-        self.hold()
+        self.hold(on=False)
         saved = self.store.progress(self.target.name, self.phase, [number]).get(number)
         return PartWork(self, saved or Progress(part=number))
 
-    def hold(self) -> None:
-        """Hold the rebuild on, if it still is what this worker was told.
+    def hold(self, *, on: bool = True) -> None:
+        """Hold the rebuild on, if it still is what this worker was told; take it up with `on=False`.
 
         Raises:
             RebuildRefusedError: another has taken over, or the generation is in another phase, or is dropped.
         """
         name, number = self.target.generation
-        if self.store.hold(name, self.owner, self.hold_seconds):
-            raise RebuildRefusedError(f"Another rebuild of {name} has taken over.")
+        if self.store.hold(name, self.owner, self.hold_seconds, on=on):
+            why = self.store.failure(name, self.owner)
+            raise RebuildRefusedError(why or f"Another rebuild of {name} has taken over.")
         status = self.store.read([name])[name].generation(number).status
         if status != _STATUS[self.phase]:
             raise RebuildRefusedError(f"{name}: generation {number} is {status}; there is nothing to {self.phase}.")

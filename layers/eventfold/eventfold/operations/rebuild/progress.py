@@ -82,13 +82,18 @@ class ProgressStore(Protocol):
         """Forget both phases of these parts, with their pages."""
         ...
 
-    def hold(self, projection: str, owner: str, seconds: float) -> float:
+    def hold(self, projection: str, owner: str, seconds: float, *, on: bool = False) -> float:
         """Hold a read model's rebuild for so many seconds from now. Return 0, or how long another still holds it.
 
-        Again holds it on, and so does one whose answer was lost.
+        Again holds it on, and so does one whose answer was lost. With `on` it does nothing else: it is refused, with
+        more than 0, once the hold was released.
         """
         ...
 
-    def release(self, projection: str, owner: str) -> None:
-        """End the hold, if it is this owner's."""
+    def release(self, projection: str, owner: str, reason: str = "") -> None:
+        """End the hold, if it is this owner's and not released yet. `reason` says why, where the rebuild has failed."""
+        ...
+
+    def failure(self, projection: str, owner: str) -> str:
+        """Return why this owner has released its hold: empty where it has not failed, or others have begun since."""
         ...

@@ -134,10 +134,13 @@ class Rebuild:
                 f"If it was killed, try again in {seconds:.0f} s."
             )
 
-    def release(self) -> None:
-        """Let others go on with what this one leaves. A hold that can't be given back runs out by itself."""
+    def release(self, reason: str = "") -> None:
+        """Let others go on with what this one leaves; `reason` says why it has failed, and stops its other workers.
+
+        A hold that can't be given back runs out by itself.
+        """
         with suppress(StoreUnavailableError):
-            self.store.release(self.name, self.owner)
+            self.store.release(self.name, self.owner, reason)
 
     def pause(self, generation: Generation) -> float:
         """Return how many seconds the phase that the generation is in must still wait to begin.
