@@ -14,7 +14,7 @@ from local.toolchain import LOCAL, console, main_guard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOG_GROUPS = ("commands", "queries", "projections", "snapshots", "redrive", "rebuild")
+FUNCTIONS = ("commands", "queries", "projections", "snapshots", "redrive", "rebuild")
 POLL_SECONDS = 1.0
 LATEST_MS = 60_000
 """How much older than the newest a line may be that comes after it."""
@@ -55,34 +55,33 @@ def _welcome(url: str) -> None:
 def follow(deployed: stack.Stack) -> Iterator[str]:
     """Yield the functions' log lines as they come, for ever."""
     logs = deployed.logs
+    groups = {name: deployed.log_group(f"{name.capitalize()}Function") for name in FUNCTIONS}
     since = int(time.time() * 1000)
     seen: set[tuple[int, str]] = set()  # the emulator gives log events no id
     while True:
-        for group in LOG_GROUPS:
-            pages = logs.get_paginator("filter_log_events").paginate(
-                logGroupName=f"/aws/lambda/{stack.STACK}-{group}", startTime=since
-            )
+        for function, group in groups.items():
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since)
             for event in (event for page in pages for event in page["events"]):
                 if (key := (event["timestamp"], event["message"])) not in seen:
                     seen.add(key)
-                    if line := readable(group, event["message"]):
+                    if line := readable(function, event["message"]):
                         yield line
         since = max([since, *(timestamp - LATEST_MS for timestamp, _ in seen)])
         seen = {key for key in seen if key[0] >= since}
         time.sleep(POLL_SECONDS)
 
 
-def readable(group: str, message: str) -> str:
+def readable(function: str, message: str) -> str:
     """Return a function's JSON log line as one for people; empty for metrics and the runtime's own lines."""
     try:
         entry = json.loads(message)
     except ValueError:
-        return "" if message.startswith(("START", "END", "REPORT")) else f"{group:11} {message.rstrip()}"
+        return "" if message.startswith(("START", "END", "REPORT")) else f"{function:11} {message.rstrip()}"
     if not isinstance(entry, dict) or "message" not in entry:
         return ""
     details = " ".join(f"{key}={value}" for key, value in entry.items() if key not in _DULL)
     clock = str(entry.get("timestamp", ""))[11:19]
-    return f"{clock} {group:11} {entry['message']}  {details}"
+    return f"{clock} {function:11} {entry['message']}  {details}"
 
 
 if __name__ == "__main__":

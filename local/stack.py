@@ -93,6 +93,11 @@ class Stack:
         found = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=resource)
         return found["StackResourceDetail"]["PhysicalResourceId"]
 
+    def log_group(self, function: str) -> str:
+        """Return the name of a function's log group."""
+        found = self.functions.get_function_configuration(FunctionName=self.function_name(function))
+        return found["LoggingConfig"]["LogGroup"]
+
 
 @contextmanager
 def running(home: Path, port: int | None = None, parameters: Mapping[str, str] | None = None) -> Iterator[Stack]:

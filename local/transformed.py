@@ -35,6 +35,12 @@ OTHERS = {
     "ExportKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:alarms",
     "Tracing": "Active",
+    "BasePath": "/v1",
+    "CorsOrigins": "https://app.example.com,https://example.com",
+    "EndpointUrl": "http://localhost:4566",
+    "ProvisionedConcurrency": "2",
+    "ReservedConcurrency": "5",
+    "BatchesPerShard": "1",
 }
 """With the defaults, each condition is met once and once not."""
 UPLOADED = "s3://bucket/key"
@@ -93,12 +99,12 @@ def faults(folder: Path, region: str, parameters: dict[str, str]) -> Iterator[st
 
 
 def main(folder: Path, *regions: str) -> int:
-    """Check a folder's template in each region with both sets of parameters; 1 if anything is wrong."""
+    """Check a folder's template in each region with each set of parameters; 1 if anything is wrong."""
     regions = regions or REGIONS
     found = {
         f"{region}: {fault}"
         for region in regions
-        for more in ({}, OTHERS)
+        for more in ({}, OTHERS, {"SnapStart": "PublishedVersions"})
         for fault in faults(folder, region, dict(more))
     }
     for fault in sorted(found):

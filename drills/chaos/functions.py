@@ -97,7 +97,7 @@ class Drilled(Application):
         process = threading.current_thread().name
         if process not in self._feeds:
             names = [target.name for target in self.targets]
-            generations = Generations(self.control_store, names, clock=lambda: self._world.turns.now)
+            generations = Generations(self.control_store, names, clocks=[lambda: self._world.turns.now])
             feed = Feed(self.targets, self.runner, self.parked_store, generations, clock=self._world.clock)
             self._feeds[process] = feed
         return self._feeds[process]

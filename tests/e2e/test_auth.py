@@ -34,6 +34,8 @@ pytestmark = pytest.mark.stack
 
 PARAMETERS = {
     "DeletionProtection": "false",
+    "BasePath": "/v1",
+    "CorsOrigins": "https://app.example.com,https://example.com",
     "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
 }
 ROUTES = [
@@ -73,6 +75,21 @@ def test_an_unsigned_request_is_403_on_every_route(closed: stack.Stack) -> None:
     for method, path in [*ROUTES, ("GET", "/nowhere")]:
         response = httpx.request(method, f"{closed.api_url}{path.replace('{id}', 'x')}", json={}, timeout=60)
         assert response.status_code == 403, (method, path, response.text)
+
+
+def test_a_browser_may_ask_from_a_page_of_a_named_origin_alone(closed: stack.Stack) -> None:
+    def preflight(origin: str) -> httpx.Headers:
+        asked = {"origin": origin, "access-control-request-method": "PATCH"}
+        return httpx.options(f"{closed.api_url}/users/x", headers=asked, timeout=60).headers
+
+    assert preflight("https://app.example.com")["access-control-allow-origin"] == "https://app.example.com"
+    assert "if-match" in preflight("https://example.com")["access-control-allow-headers"]
+    assert "access-control-allow-origin" not in preflight("https://evil.example")
+
+
+def test_a_base_path_leads_where_the_path_without_it_does(closed: stack.Stack) -> None:
+    created = signed(closed, "POST", "/v1/users", {"name": "Ada"})
+    assert (created.status_code, created.headers["location"]) == (201, f"/v1/users/{created.json()['id']}")
 
 
 def test_a_signed_caller_may_do_all_and_is_the_actor_and_the_functions_rights_suffice(closed: stack.Stack) -> None:

@@ -215,11 +215,10 @@ def test_a_bad_request_is_a_clear_4xx(
     assert "Traceback" not in response.text
 
 
-def _log_line(deployed: Stack, group: str, mark: str) -> dict[str, Any] | None:
+def _log_line(deployed: Stack, service: str, mark: str) -> dict[str, Any] | None:
     """Return the JSON log line of a function that has the mark in it."""
-    pages = deployed.logs.get_paginator("filter_log_events").paginate(
-        logGroupName=f"/aws/lambda/eventfold-local-{group}"
-    )
+    group = deployed.log_group(f"{service.capitalize()}Function")
+    pages = deployed.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
     for event in (event for page in pages for event in page["events"]):
         if mark in event["message"]:
             line: dict[str, Any] = json.loads(event["message"])

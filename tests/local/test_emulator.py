@@ -62,14 +62,17 @@ def kill_the_emulator(home: Path, port: int) -> None:
     os.kill(int((home / "tmp" / f"ministack-{port}.pid").read_text()), signal.SIGKILL)
 
 
-def test_a_dead_emulator_ends_what_follows_its_logs_with_a_clear_line(tmp_path: Path) -> None:
+def test_a_dead_emulator_ends_what_follows_its_logs_with_a_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
 
     def follow() -> None:
         with emulator.running(port, tmp_path) as url:
             deployed = stack.Stack(url, {})
-            for group in run.LOG_GROUPS:
-                deployed.logs.create_log_group(logGroupName=f"/aws/lambda/{stack.STACK}-{group}")
+            monkeypatch.setattr(stack.Stack, "log_group", lambda _, function: function)
+            for name in run.FUNCTIONS:
+                deployed.logs.create_log_group(logGroupName=f"{name.capitalize()}Function")
             kill_the_emulator(tmp_path, port)
             for _ in run.follow(deployed):
                 """There is nothing to show."""

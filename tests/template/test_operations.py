@@ -89,7 +89,7 @@ def printed_with_two_parked(
     monkeypatch.setattr(Application, "given_up", None)
     redrive.lambda_handler({}, LambdaContext())
     lines = map(json.loads, capsys.readouterr().out.splitlines())
-    (printed,) = [line for line in lines if "_aws" in line]
+    (printed,) = [line for line in lines if "ParkedStreams" in line]
     metric: dict[str, Any] = printed
     return metric
 

@@ -41,9 +41,9 @@ def test_what_fails_is_what_a_redrive_of_the_execution_goes_on_with() -> None:
     failing = {name: state for name, state in (STATES | PARTS["States"]).items() if state["Type"] in {"Task", "Map"}}
     assert set(failing) == {"Step", "Part", "Work"}
     assert not [name for name, state in failing.items() if "Catch" in state]
-    (policy,) = properties("RebuildRole")["Policies"]
-    (allowed,) = (one for one in policy["PolicyDocument"]["Statement"] if "states:RedriveExecution" in one["Action"])
-    assert any(one["Fn::Sub"].endswith("-rebuild/*") for one in allowed["Resource"])
+    policy = properties("RebuildMapPolicy")["PolicyDocument"]
+    (allowed,) = (one for one in policy["Statement"] if "states:RedriveExecution" in one["Action"])
+    assert any(one["Fn::Sub"].endswith(":${RebuildStateMachine.Name}/*") for one in allowed["Resource"])
 
 
 def test_an_input_that_lacks_something_is_refused_before_anything_begins() -> None:
@@ -115,16 +115,16 @@ def test_the_function_reads_no_bucket_but_the_one_that_a_parameter_names() -> No
 
 
 def test_the_state_machine_may_invoke_the_function_and_itself() -> None:
-    (policy,) = properties("RebuildRole")["Policies"]
+    documents = [policy["PolicyDocument"] for policy in properties("RebuildRole")["Policies"]]
+    assert properties("RebuildMapPolicy")["Roles"] == [{"Ref": "RebuildRole"}]
     named = {
         action: many(statement["Resource"])
-        for statement in policy["PolicyDocument"]["Statement"]
+        for document in (*documents, properties("RebuildMapPolicy")["PolicyDocument"])
+        for statement in document["Statement"]
         for action in many(statement["Action"])
     }
     assert named["lambda:InvokeFunction"] == [{"Fn::GetAtt": ["RebuildFunction", "Arn"]}]
-    (itself,) = named["states:StartExecution"]
-    assert itself["Fn::Sub"].endswith(":stateMachine:${AWS::StackName}-rebuild")
-    assert properties("RebuildStateMachine")["Name"] == {"Fn::Sub": "${AWS::StackName}-rebuild"}
+    assert named["states:StartExecution"] == [{"Ref": "RebuildStateMachine"}]
     anywhere = {action.partition(":")[0] for action, resources in named.items() if resources == ["*"]}
     assert anywhere == {"logs", "xray"}
     assert TEMPLATE["Outputs"]["RebuildStateMachineArn"]["Value"] == {"Ref": "RebuildStateMachine"}

@@ -113,7 +113,7 @@ def test_control_items_are_read_once_for_as_long_as_they_are_kept() -> None:
 
     now = [0.0]
     store = Counted()
-    generations = Generations(store, ["totals"], keep=5, clock=lambda: now[0])
+    generations = Generations(store, ["totals"], keep=5, clocks=[lambda: now[0]])
     target = RowTarget(TOTALS, MemoryRowStore())
     (only,) = generations.live([target])
     assert [one.name for one in only.targets] == ["totals"]
@@ -135,6 +135,19 @@ def test_control_items_are_read_once_for_as_long_as_they_are_kept() -> None:
     assert store.reads == 3
     generations.live([target], max_age=0)
     assert store.reads == 4
+
+
+@pytest.mark.parametrize(("monotonic", "wall"), [(5, 0), (0, 3600), (0, -1)], ids=["older", "frozen", "set back"])
+def test_control_items_are_too_old_by_whichever_clock_says_so(monotonic: float, wall: float) -> None:
+    """A process that was frozen for an hour may find its monotonic clock where it left it."""
+    now = [0.0, 1e9]
+    generations = Generations(store := MemoryControlStore(), ["totals"], clocks=[lambda: now[0], lambda: now[1]])
+    target = RowTarget(TOTALS, MemoryRowStore())
+    generations.live([target])
+    store.write(FIRST.begun("table", 4, AT))
+    assert len(generations.live([target])[0].targets) == 1
+    now[:] = [now[0] + monotonic, now[1] + wall]
+    assert len(generations.live([target])[0].targets) == 2
 
 
 def test_a_reader_reads_twice_once_after_a_switch() -> None:

@@ -145,7 +145,7 @@ class World:
         rows: Any = Far(self, self.rows if self.kind == "rows" else self.tallies, 0.1)
         target: AnyTarget = RowTarget(TOTALS, rows) if self.kind == "rows" else TallyTarget(TALLY, rows)
         controls: Any = Far(self, self.controls, 0.05)
-        generations = Generations(controls, [TOTALS.name], clock=lambda: self.turns.now)
+        generations = Generations(controls, [TOTALS.name], clocks=[lambda: self.turns.now])
         late = (datetime.fromtimestamp(0, UTC), datetime.max.replace(tzinfo=UTC))
         return Feed([target], runner, parked, generations, clock=lambda: self.dice.choice(late)), runner, target
 

@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema, from_json, to_json
 
+from app import main
 from app.callers import caller_of
 from app.problems import RequestError, answer
 from app.telemetry import logger
@@ -95,7 +96,11 @@ class Api(APIGatewayHttpResolver):
                 self.include_router(import_module(f"{package}.{part}").routes)
 
     def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
-        """Answer one request. Each log line in between carries its correlation id."""
+        """Answer one request. Each log line in between carries its correlation id.
+
+        The base path of a custom domain is taken off the path that comes, and put before the one that is answered.
+        """
+        base = main.application.settings.base_path
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         sent = headers.get("x-correlation-id", "")
         correlation_id = sent if _CORRELATION_ID.fullmatch(sent) else event["requestContext"]["requestId"]
@@ -104,7 +109,10 @@ class Api(APIGatewayHttpResolver):
             body = _read_body(event, headers)
             # From here on a body is text and JSON: Powertools would read it by a type that it compares by case.
             headers["content-type"] = JSON
-            plain = {**event, "headers": headers, "body": body, "isBase64Encoded": False}
+            path = event["rawPath"]
+            if base and path.startswith(f"{base}/"):
+                path = path.removeprefix(base)
+            plain = {**event, "rawPath": path, "headers": headers, "body": body, "isBase64Encoded": False}
             response: dict[str, Any] = super().resolve(plain, context)
         except RequestError as error:
             problem = answer(error)
@@ -114,6 +122,8 @@ class Api(APIGatewayHttpResolver):
                 "body": problem.body,
             }
         response["headers"]["X-Correlation-Id"] = correlation_id
+        if "Location" in response["headers"]:
+            response["headers"]["Location"] = base + response["headers"]["Location"]
         response["body"] = response["body"] or ""
         return response
 

@@ -55,7 +55,7 @@ def invocation[R](handler: Callable[[dict[str, Any], LambdaContext], R]) -> Call
             raise InvocationFailedError(type(error).__name__) from None
 
     decorated: Callable[[dict[str, Any], Any], R] = metrics.log_metrics(
-        logger.inject_lambda_context(clear_state=True)(guarded)
+        logger.inject_lambda_context(clear_state=True)(guarded), capture_cold_start_metric=True
     )
     return decorated
 

@@ -13,6 +13,7 @@ class Settings(BaseModel, frozen=True):
     `cached_states` is how many aggregates a process of the command function remembers, `projection_writers` how many
     streams the projection function writes at the same time. `list_shards` is how many partitions of the index a rebuild
     spreads a list over, `tally_shards` over how many items counters are spread. The `failures_bucket` is the redrive's.
+    `base_path` is what a custom domain puts before each path.
     """
 
     events_table: str
@@ -24,6 +25,7 @@ class Settings(BaseModel, frozen=True):
     projection_writers: PositiveInt = 8
     list_shards: PositiveInt = 16
     tally_shards: PositiveInt = 8
+    base_path: str = ""
     aws_endpoint_url: str | None = None
 
 

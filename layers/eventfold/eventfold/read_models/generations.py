@@ -248,7 +248,11 @@ class Live:
 
 
 class Generations:
-    """Which generations there are, as this process knows. Safe for threads."""
+    """Which generations there are, as this process knows. Safe for threads.
+
+    Age is measured by two clocks, and the greater one counts: nobody promises that the monotonic clock goes on while
+    Lambda has frozen the process, or that the other one is never set back.
+    """
 
     def __init__(
         self,
@@ -256,13 +260,13 @@ class Generations:
         projections: Sequence[str],
         *,
         keep: float = CONTROL_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        clocks: Sequence[Callable[[], float]] = (time.monotonic, time.time),
     ) -> None:
         self._store = store
         self._projections = tuple(projections)
         self._keep = keep
-        self._clock = clock
-        self._known: tuple[float, Mapping[str, Control]] | None = None
+        self._clocks = clocks
+        self._known: tuple[list[float], Mapping[str, Control]] | None = None
 
     def controls(self, max_age: float | None = None) -> Mapping[str, Control]:
         """Return the control items, at most so many seconds old. One request where they are older.
@@ -271,8 +275,8 @@ class Generations:
             StoreUnavailableError: they can't be read.
         """
         keep = self._keep if max_age is None else max_age
-        now, known = self._clock(), self._known
-        if known is None or now - known[0] >= keep:
+        now, known = [clock() for clock in self._clocks], self._known
+        if known is None or not all(0 <= late - early < keep for late, early in zip(now, known[0], strict=True)):
             # Not under a lock: two threads that read at the same time cost a request, and none waits for another's.
             known = self._known = (now, self._store.read(self._projections))
         return known[1]

@@ -88,9 +88,13 @@ class EventSourceMapping:
 
 
 def resource_properties(template: Path, resource: str) -> Mapping[str, Any]:
-    """Return a resource's properties as a CloudFormation template declares them."""
-    properties: Mapping[str, Any] = _parsed(template.read_text(encoding="utf-8"))["Resources"][resource]["Properties"]
-    return properties
+    """Return a resource's properties as a CloudFormation template declares them, a parameter's default in its place."""
+    parsed = _parsed(template.read_text(encoding="utf-8"))
+    defaults = {
+        f"!Ref {name}": one["Default"] for name, one in parsed.get("Parameters", {}).items() if "Default" in one
+    }
+    properties: Mapping[str, Any] = parsed["Resources"][resource]["Properties"]
+    return {name: defaults.get(value, value) if isinstance(value, str) else value for name, value in properties.items()}
 
 
 @cache
