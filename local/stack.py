@@ -93,6 +93,14 @@ class Stack:
         found = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=resource)
         return found["StackResourceDetail"]["PhysicalResourceId"]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a function's environment has of this stack."""
+        named = ("EVENTS_TABLE", "READ_MODELS_TABLE", "PARKED_TABLE", "FAILURES_BUCKET")
+        found = self.functions.get_function_configuration(FunctionName=self.function_name("RedriveFunction"))
+        variables = found["Environment"]["Variables"]
+        return {name: variables[name] for name in named} | {"AWS_ENDPOINT_URL": self.endpoint_url}
+
     def log_group(self, function: str) -> str:
         """Return the name of a function's log group."""
         found = self.functions.get_function_configuration(FunctionName=self.function_name(function))
@@ -103,7 +111,8 @@ class Stack:
 def running(home: Path, port: int | None = None, parameters: Mapping[str, str] | None = None) -> Iterator[Stack]:
     """Build, start, deploy, and wait for the API to answer; stop everything at the end.
 
-    `home` keeps the stack's data from one start to the next, and the file `api-url` while the API answers. With
+    `home` keeps the stack's data from one start to the next, and while the API answers the files `api-url` and
+    `sam-env.json`, by which `sam local` runs functions on this stack's tables. With
     `parameters` the template is deployed with these in the place of the local profile's, and IAM is enforced: each
     function runs under its own role.
 
@@ -123,11 +132,14 @@ def running(home: Path, port: int | None = None, parameters: Mapping[str, str] |
             _wait(stack)
             if restored:
                 _sweep(stack)
+            sam_env = home / "sam-env.json"
             try:
                 api_url.write_text(stack.api_url + "\n")
+                sam_env.write_text(json.dumps({"Parameters": stack.environment}))
                 yield stack
             finally:
                 api_url.unlink(missing_ok=True)
+                sam_env.unlink(missing_ok=True)
 
 
 @contextmanager
