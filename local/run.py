@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,9 @@ def _welcome(url: str) -> None:
 
 def follow(deployed: stack.Stack) -> Iterator[str]:
     """Yield the functions' log lines as they come, for ever."""
+    since = int(time.time() * 1000)
     logs = deployed.logs
     groups = {name: deployed.log_group(f"{name.capitalize()}Function") for name in FUNCTIONS}
-    since = int(time.time() * 1000)
     seen: set[tuple[int, str]] = set()  # the emulator gives log events no id
     while True:
         for function, group in groups.items():
@@ -79,8 +80,11 @@ def readable(function: str, message: str) -> str:
         return "" if message.startswith(("START", "END", "REPORT")) else f"{function:11} {message.rstrip()}"
     if not isinstance(entry, dict) or "message" not in entry:
         return ""
-    details = " ".join(f"{key}={value}" for key, value in entry.items() if key not in _DULL)
-    clock = str(entry.get("timestamp", ""))[11:19]
+    printed = entry.pop("_aws", {})
+    counted = {metric["Name"] for one in printed.get("CloudWatchMetrics", []) for metric in one["Metrics"]}
+    details = " ".join(f"{key}={value}" for key, value in entry.items() if key not in _DULL | counted)
+    at = datetime.fromtimestamp(printed["Timestamp"] / 1000, UTC).isoformat() if printed else entry.get("timestamp", "")
+    clock = str(at)[11:19]
     return f"{clock} {function:11} {entry['message']}  {details}"
 
 

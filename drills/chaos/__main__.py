@@ -166,7 +166,7 @@ def main() -> int:
     """Run once; 0 if nothing is lost, doubled or different."""
     options = _options()
     os.environ |= {"AWS_ACCESS_KEY_ID": "chaos", "AWS_SECRET_ACCESS_KEY": "chaos", "AWS_DEFAULT_REGION": "eu-west-1"}
-    os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
+    os.environ |= {"POWERTOOLS_METRICS_DISABLED": "true", "POWERTOOLS_METRICS_NAMESPACE": "chaos"}
     started = time.monotonic()
     with nullcontext(options.endpoint) if options.endpoint else dynamodb_local.running() as url:
         run = Run(url, options)

@@ -6,10 +6,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from app.users.directory import DIRECTORY
+from app.users.rules import USERS
 from app.users.stats import STATS
 from drills.chaos.world import RUSH_SECONDS
+from eventfold.core.commit import Commit
 from eventfold.dynamodb.controls import DynamoDBControlStore
 from eventfold.dynamodb.parked import DynamoDBParkedStore
+from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
 from eventfold.read_models.parking import all_generations
 from eventfold.read_models.target import GenerationName
 from eventfold.testing.checker import Finding, Wrong
@@ -66,10 +69,13 @@ class Audit:
     def _behind(self) -> set[tuple[GenerationName, str]]:
         """Return the streams with commits that a generation has not seen, though it should have."""
         rows = self._world.tables.read_models_table
-        heads: dict[str, float] = defaultdict(float)
-        for item in self._scan(self._world.tables.events_table, "stream", "commit"):
-            if "commit" in item:  # A snapshot has none.
-                heads[item["stream"]["S"]] = max(heads[item["stream"]["S"]], float(item["version"]["N"]))
+        heads: dict[tuple[str, str], float] = defaultdict(float)
+        for page in ScannableDynamoDBEventStore(self._client, self._world.tables.events_table).scan(0, 1):
+            for commit in (item for item in page.items if isinstance(item, Commit)):
+                events = USERS.codec.recorded(commit)
+                # What counts nothing leaves a tally's checkpoint where it is.
+                for sign in "#@" if any(True for one in events for _ in STATS.count(one)) else "#":
+                    heads[commit.stream, sign] = max(heads[commit.stream, sign], commit.version)
         marks = {item["key"]["S"]: float(item.get("version", _NONE)["N"]) for item in self._scan(rows, "key")}
         fed = [
             (GenerationName(name, one.number), sign)
@@ -80,8 +86,8 @@ class Audit:
         return {
             (generation, stream)
             for generation, sign in fed
-            for stream, version in heads.items()
-            if version > marks.get(f"{generation}{sign}{stream}", 0)
+            for (stream, of), version in heads.items()
+            if of == sign and version > marks.get(f"{generation}{sign}{stream}", 0)
         }
 
     def _scan(self, table: str, *names: str) -> Iterator[dict[str, Any]]:

@@ -56,11 +56,9 @@ class Rebuilds:
         try:
             if any(one.status == "ready" for one in self._rebuild(name).control().generations):
                 return self._try(name, "switches", lambda rebuild: self._switch(rebuild, "ready"))
-            self._run(ask | {"source": "table", "segments": 2, "promote": True, "rate": None})
+            self._run(ask | {"source": "table", "segments": 2, "promote": True, "rate": 0})
         except (*NO_ANSWER, RebuildRefusedError) as error:
             self._note("rebuilds stopped", error)
-            with suppress(*NO_ANSWER):
-                self._step(ask | {"step": "release"})
             return False
         self._world.counts["rebuilds"] += 1
         return True

@@ -168,7 +168,7 @@ class Application:
     def lines(self, message: str | None = None) -> list[dict[str, Any]]:
         """Return the log lines so far, all of them or those with this message."""
         printed = [json.loads(line) for line in self.printed().splitlines()]
-        logged = [line for line in printed if "_aws" not in line]
+        logged = [line for line in printed if "message" in line]
         return [line for line in logged if message is None or line["message"] == message]
 
     def metric(self, name: str) -> list[float]:

@@ -136,6 +136,11 @@ def test_what_is_waited_for_is_any_route_that_reads(routes: list[str], path: str
 def test_logs_are_shown_for_people() -> None:
     line = '{"level":"INFO","message":"projected","timestamp":"2026-01-02 03:04:05,678+0000","version":2}'
     assert readable("projections", line) == "03:04:05 projections projected  version=2"
-    assert readable("projections", '{"_aws": {}}') == ""
+    metrics = (
+        '{"_aws":{"Timestamp":1767323045678,"CloudWatchMetrics":[{"Metrics":[{"Name":"N"}]}]},"N":[1],"service":"s"}'
+    )
+    assert readable("projections", metrics) == ""
+    said = metrics[:-1] + ',"message":"projected","version":2}'
+    assert readable("projections", said) == "03:04:05 projections projected  version=2"
     assert readable("commands", "START RequestId: 1") == ""
     assert readable("commands", "something else\n") == "commands    something else"

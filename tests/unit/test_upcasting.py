@@ -188,7 +188,9 @@ def test_rows_and_counters_stand_at_the_version_of_the_stream(commits: list[list
         assert [(result.parked, result.healed) for result in results] == [({}, 0)] * 2
     row = rows.get("accounts", [STREAM])[STREAM]
     assert row.version == len(flat)
-    assert tallies.checkpoints("kinds", [STREAM])[STREAM].version == len(flat)
+    last = max((n for n, kind in enumerate(flat, 1) if kind != "retired"), default=0)
+    checkpoint = tallies.checkpoints("kinds", [STREAM]).get(STREAM)
+    assert last <= (checkpoint.version if checkpoint else 0) <= len(flat)
     deposits = sum(kind != "retired" for kind in flat)
     names = flat.count("split")
     counted = {name: count for name, count in (("Deposited", deposits), ("Named", names)) if count}

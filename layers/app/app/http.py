@@ -100,12 +100,13 @@ class Api(APIGatewayHttpResolver):
 
         The base path of a custom domain is taken off the path that comes, and put before the one that is answered.
         """
-        base = main.application.settings.base_path
+        base = ""
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         sent = headers.get("x-correlation-id", "")
         correlation_id = sent if _CORRELATION_ID.fullmatch(sent) else event["requestContext"]["requestId"]
         logger.set_correlation_id(correlation_id)
         try:
+            base = main.application.settings.base_path
             body = _read_body(event, headers)
             # From here on a body is text and JSON: Powertools would read it by a type that it compares by case.
             headers["content-type"] = JSON
@@ -114,7 +115,7 @@ class Api(APIGatewayHttpResolver):
                 path = path.removeprefix(base)
             plain = {**event, "rawPath": path, "headers": headers, "body": body, "isBase64Encoded": False}
             response: dict[str, Any] = super().resolve(plain, context)
-        except RequestError as error:
+        except Exception as error:  # noqa: BLE001 - no caller sees a trace
             problem = answer(error)
             response = {
                 "statusCode": problem.status_code,

@@ -1,5 +1,8 @@
 """Logs (JSON) and metrics (CloudWatch's embedded format), and what goes into them.
 
+A log is paid for by the byte. So what an invocation says when all is well goes into the line that its metrics are
+printed in: one for each command, one for each batch.
+
 No name, email or body goes into a log line: streams, versions, ids and error types alone.
 """
 
@@ -66,9 +69,10 @@ def counted(command: str) -> Iterator[Callable[[Outcome], Outcome]]:
 
     def count(outcome: Outcome) -> Outcome:
         metrics.add_metric("CommitsAppended", MetricUnit.Count, int(outcome.appended > 0))
-        metrics.add_metric("Conflicts", MetricUnit.Count, outcome.conflicts)
-        keys = {"version": outcome.version, "events": outcome.appended, "repeated": outcome.repeated}
-        logger.info("command handled", extra={"command": command, **keys})
+        if outcome.conflicts:
+            metrics.add_metric("Conflicts", MetricUnit.Count, outcome.conflicts)
+        keys = {"command": command, "version": outcome.version, "events": outcome.appended}
+        _log("command handled", **keys, **{"repeated": True} if outcome.repeated else {})
         return outcome
 
     try:
@@ -100,31 +104,47 @@ def log_fed(fed: Fed) -> None:
     result = fed.result
     if fed.active and fed.commits:
         _log_commits(fed)
-        metrics.add_metric("DuplicatesDropped", MetricUnit.Count, result.duplicates)
-        metrics.add_metric("GapsHealed", MetricUnit.Count, result.healed)
+        _count("DuplicatesDropped", result.duplicates)
+        _count("GapsHealed", result.healed)
     for stream, failure in result.parked.items():
         log_failure("parked", failure, projection=fed.name, stream=stream)
     for stream in result.released:
         logger.info("released", extra={"projection": fed.name, "stream": stream})
     for failure in set(result.failed.values()):  # One failure may be that of many streams.
         log_failure("projection failed", failure, projection=fed.name)
-    metrics.add_metric("Parked", MetricUnit.Count, len(result.parked))
+    _count("Parked", len(result.parked))
+
+
+def _count(name: str, number: int) -> None:
+    """Count what seldom is: a metric without values costs nothing, and shows as none."""
+    if number:
+        metrics.add_metric(name, MetricUnit.Count, number)
+
+
+def _log(message: str, **keys: object) -> None:
+    """Let the line of this invocation's metrics say something too, with the ids that it is found by."""
+    logged = logger.get_current_keys()
+    ids = {name: logged[name] for name in ("correlation_id", "function_request_id") if logged.get(name)}
+    for key, value in {"message": message, **ids, **keys}.items():
+        metrics.add_metadata(key, value)
 
 
 def _log_commits(fed: Fed) -> None:
-    """Log a batch in one line: log lines are paid for by the byte, and a line's own keys are most of a short one."""
+    """Log the commits of a batch by read model: stream, version, and the correlation id of the request."""
     now = datetime.now(UTC)
-    done: list[dict[str, object]] = []
-    waiting: list[dict[str, object]] = []
+    done: list[tuple[str, int, str]] = []
+    waiting: list[tuple[str, int, str]] = []
+    lags: list[float] = []
     for commit in fed.commits:
         waits = commit.stream in fed.result.parked or commit.stream in fed.result.failed
-        keys = {"stream": commit.stream, "version": commit.last_version}
-        (waiting if waits else done).append(keys | {"correlation_id": commit.meta.get("correlation_id", "")})
+        named = (commit.stream, commit.last_version, commit.meta.get("correlation_id", ""))
+        (waiting if waits else done).append(named)
         if not waits:
-            lag = (now - commit.at) / timedelta(milliseconds=1)
-            metrics.add_metric("ProjectionLag", MetricUnit.Milliseconds, lag)
+            lags.append((now - commit.at) / timedelta(milliseconds=1))
     if done:
-        logger.info("projected", extra={"projection": fed.name, "commits": done})
+        _log("projected", commits={**metrics.metadata_set.get("commits", {}), fed.name: done})
+    for lag in lags:  # After the log: a metric's hundredth value prints the line.
+        metrics.add_metric("ProjectionLag", MetricUnit.Milliseconds, round(lag))
     if waiting:
         logger.warning("not projected", extra={"projection": fed.name, "commits": waiting})
 

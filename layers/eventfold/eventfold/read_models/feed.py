@@ -13,6 +13,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from eventfold.core.errors import EventfoldError, StoreUnavailableError
+from eventfold.read_models.idle import idle_in, read_marks, unbroken
 from eventfold.read_models.parking import all_generations, read_model_of
 from eventfold.read_models.projector import BatchResult
 from eventfold.read_models.target import OrderChangedError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from eventfold.read_models.generations import Generations, Live
     from eventfold.read_models.parking import Parked, ParkedStore
     from eventfold.read_models.projector import Limits, ProjectionRunner
-    from eventfold.read_models.target import AnyTarget
+    from eventfold.read_models.target import AnyTarget, Mark
 
 PATIENCE = timedelta(minutes=1)
 """How old the commits are that come again where their read model can't be read. Older ones are parked."""
@@ -105,8 +106,16 @@ class Feed:
                 report(Fed(name, active=True, commits=work.commits, result=result))
                 failed |= result.failed
             return failed
-        for live in lives:
-            failed |= self._bring(live, _Work.of(live.active, commits, streams), report, late=late)
+        marks = read_marks(lives, commits)
+        followed = unbroken(lives, marks, commits) - set(streams)
+        for live in sorted(lives, key=lambda live: not live.active.shared):
+            work = _Work.of(live.active, commits, streams)
+            if live.active.shared:
+                work = work.without(followed & idle_in(live.active, work.commits))
+                failed |= self._bring(live, work, report, late=late)
+            else:  # A row that went on without the tally would hide what that one lacks.
+                work = work.without(failed.keys() - followed)
+                failed |= self._bring(live, work, report, late=late, known=marks.get(live.active.name))
         return failed
 
     def redrive(
@@ -167,13 +176,15 @@ class Feed:
             names = ", ".join(sorted(target.name for target in self._targets))
             raise UnknownProjectionError(f"There is no projection {projection!r}; there are: {names}.")
 
-    def _bring(self, live: Live, work: _Work, report: Report, *, late: bool) -> dict[str, Exception]:
+    def _bring(
+        self, live: Live, work: _Work, report: Report, *, late: bool, known: Mapping[str, Mark] | None = None
+    ) -> dict[str, Exception]:
         """Bring a read model's generations up to date; return the streams that failed, and why.
 
         Where the order has changed meanwhile, what is left goes on at once in the new one: the generations that were
         fed already must not be ahead of the others for long.
         """
-        failed = self._in_order(live, work, report, late=late)
+        failed = self._in_order(live, work, report, late=late, marks=known)
         changed = {stream for stream, failure in failed.items() if isinstance(failure, OrderChangedError)}
         if not changed:
             return failed
@@ -186,7 +197,9 @@ class Feed:
             again = self._in_order(live, left, report, late=True)
         return {stream: failure for stream, failure in failed.items() if stream not in changed} | again
 
-    def _in_order(self, live: Live, work: _Work, report: Report, *, late: bool) -> dict[str, Exception]:
+    def _in_order(
+        self, live: Live, work: _Work, report: Report, *, late: bool, marks: Mapping[str, Mark] | None = None
+    ) -> dict[str, Exception]:
         """Bring generations up to date one after the other, the active one last; return the streams that failed.
 
         All go to the same versions, so that the active one goes no further than the others, whatever is committed
@@ -200,8 +213,9 @@ class Feed:
             left = work.without(failed)
             known = left.without(endless)
             result = self._runner.park(target.name, {one: endless[one] for one in left.names if one in endless})
+            read = marks if target is live.active and not known.streams else None
             try:
-                result += self._runner.run(target, known.commits, known.streams, upto=upto, confirm=confirm)
+                result += self._runner.run(target, known.commits, known.streams, upto=upto, confirm=confirm, known=read)
             except StoreUnavailableError as failure:
                 result += self._set_aside(target.name, known, failure, late=late)
             report(Fed(target.name, target is live.active, left.commits, result))

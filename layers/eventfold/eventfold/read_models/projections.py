@@ -146,6 +146,10 @@ class RowTarget[R: BaseModel, E: Event]:
         """See `Target.differs`."""
         return mark != folded
 
+    def needed(self, folded: Row) -> int:
+        """See `Target.needed`. A row moves with each event: it says how far it is."""
+        return folded.version
+
     def counts(self, folded: Row) -> Counts:
         """See `Target.counts`."""
         del folded

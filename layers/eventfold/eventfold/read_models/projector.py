@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from eventfold.core.commit import first_gap
 from eventfold.core.errors import BrokenStreamError, EventfoldError, StoreUnavailableError
 from eventfold.core.store import end_of
+from eventfold.read_models.idle import adds_nothing
 from eventfold.read_models.projections import RowConflictError
 from eventfold.read_models.target import OrderChangedError
 
@@ -70,7 +71,7 @@ class ProjectionRunner:
         self._attempts = attempts
         self._pool = ThreadPoolExecutor(writers, thread_name_prefix="projection")
 
-    def run(
+    def run(  # noqa: PLR0913 - what a run may be told besides is seldom told at once
         self,
         target: AnyTarget,
         commits: Iterable[Commit],
@@ -78,12 +79,14 @@ class ProjectionRunner:
         *,
         upto: Limits | None = None,
         confirm: Callable[[], None] = lambda: None,
+        known: Mapping[str, Mark] | None = None,
     ) -> BatchResult:
         """Apply commits in any order, any number of times, and of `streams` all that the event table has.
 
         A stream that fails is parked; the others flow on. One that goes to its end in the event table is released.
         A stream that `upto` names comes to that version exactly, by the event table where the batch is short of it.
-        `confirm` is asked before each write, and says by `OrderChangedError` that it must not be made.
+        `confirm` is asked before each write, and says by `OrderChangedError` that it must not be made. `known` are the
+        target's marks, where they have been read already.
 
         Raises:
             StoreUnavailableError: the read models can't be read.
@@ -98,7 +101,7 @@ class ProjectionRunner:
             if target.follows(stream)
         }
         try:
-            marks = target.read(list(batches)) if batches else {}
+            marks = known if known is not None else target.read(list(batches)) if batches else {}
         except StoreUnavailableError:
             raise
         except Exception:  # noqa: BLE001 - one row that makes no sense fails a read of many: each is read by itself
@@ -169,8 +172,8 @@ class ProjectionRunner:
                 mark = target.read([stream]).get(stream)
                 continue
             result.applied += len(pending.commits)
-            result.healed += pending.missing
-            result.duplicates += len(batch.commits) - (len(pending.commits) - pending.missing)
+            result.healed += len(pending.missing) - sum(adds_nothing(target, one) for one in pending.missing)
+            result.duplicates += len(batch.commits) - (len(pending.commits) - len(pending.missing))
             if pending.parked and self._parked.release(pending.parked):
                 result.released.append(stream)
             return
@@ -206,15 +209,15 @@ class ProjectionRunner:
             gap = end + 1  # the stream has brought a commit that the table lacks
         if gap is not None:
             raise BrokenStreamError(stream, gap, "is missing from the event table")
-        return _Pending(commits, sum(commit.version not in fresh for commit in commits), parked)
+        return _Pending(commits, [commit for commit in commits if commit.version not in fresh], parked)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """Commits to apply, in order; how many of them the batch lacked; and what is to be released once they are."""
+    """Commits to apply, in order; those of them that the batch lacked; and what is to be released once they are."""
 
     commits: list[Commit]
-    missing: int = 0
+    missing: Sequence[Commit] = ()
     parked: Parked | None = None
 
 

@@ -106,9 +106,14 @@ class Tally[E: Event]:
 
 @dataclass(frozen=True, slots=True)
 class Tallied:
-    """What a stream's events add, each step with the checkpoint it leads to: one step is one transaction."""
+    """What a stream's events add, each step with the checkpoint it leads to: one step is one transaction.
+
+    `needed` is the version of the last commit that adds something, 0 if none does. What follows that one is not
+    written, so that a checkpoint is at this version or any later one.
+    """
 
     steps: tuple[tuple[Checkpoint, Counts], ...]
+    needed: int
 
     @property
     def version(self) -> int:
@@ -117,7 +122,7 @@ class Tallied:
 
 
 class TallyTarget[E: Event]:
-    """Keeps a generation of a tally up to date: one transaction for each stream in a batch.
+    """Keeps a generation of a tally up to date: one transaction for each stream in a batch that adds something.
 
     What touches more rows than one transaction takes goes in several, in order: a reader may see a part of it.
     """
@@ -146,6 +151,7 @@ class TallyTarget[E: Event]:
         total: dict[str, dict[str, int]] = {}
         end: Checkpoint | None = None
         version, step = before.version if before else 0, before.step if isinstance(before, Checkpoint) else 0
+        needed = before.needed if isinstance(before, Tallied) else 0
         for _, commit in groupby(events, key=lambda event: event.commit_id):
             some = list(commit)
             *parts, last = _parted(self._tally.counts(some), step)
@@ -157,21 +163,26 @@ class TallyTarget[E: Event]:
                 steps.append((Checkpoint(some[0].stream, version, step), part))
             add_counts(total, last)
             end = Checkpoint(some[-1].stream, some[-1].version)
+            needed = end.version if parts or last or step else needed
             version, step = end.version, 0
-        return Tallied((*steps, (end, total))) if end else None
+        return Tallied((*steps, (end, total)), needed) if end else None
 
     def lay_out(self, folded: Iterable[Tallied]) -> None:
         """See `Target.lay_out`. Counters need nothing of the kind."""
 
     def save(self, before: Checkpoint | None, folded: Tallied) -> None:
-        """See `Target.save`."""
-        for checkpoint, counts in folded.steps:
+        """See `Target.save`. Events that add nothing are not written."""
+        for checkpoint, counts in folded.steps if folded.needed else ():
             self._store.add(self.name, counts, checkpoint, replaces=before)
             before = checkpoint
 
     def differs(self, mark: Checkpoint, folded: Tallied) -> bool:
         """See `Target.differs`. What a stream has added is not kept apart: the totals are compared instead."""
-        return mark.version != folded.version
+        return not folded.needed <= mark.version <= folded.version
+
+    def needed(self, folded: Tallied) -> int:
+        """See `Target.needed`."""
+        return folded.needed
 
     def counts(self, folded: Tallied) -> Counts:
         """See `Target.counts`."""

@@ -114,6 +114,10 @@ class Target[M: Mark, F: Mark, E: Event](Protocol):
         """Whether what is stored is not what the events up to the same version make."""
         ...
 
+    def needed(self, folded: F) -> int:
+        """Return the version that a mark has to have come to: what events follow it change nothing. 0 if none does."""
+        ...
+
     def counts(self, folded: F) -> Counts:
         """Return what the events folded last add to shared counters."""
         ...

@@ -80,14 +80,15 @@ class Prover:
         marks: Mapping[str, Mark] = target.read(streams)  # After the other: what is shown by then, it must have seen.
         now = work.now
         for reading, folded in chunk:
-            seen = max((one.version for one in (folded, shown.get(reading.stream)) if one), default=0)
+            needed = target.needed(folded) if folded else 0
+            there = shown.get(reading.stream)
             mark = marks.get(reading.stream)
-            behind = folded is None or mark is None or mark.version < seen
+            behind = folded is None or _version(mark) < max(needed, _version(there))
             reason = redriven(self._runner, target, reading.stream) if behind else None
             if behind:
                 mark = target.read([reading.stream]).get(reading.stream)
-            there = shown.get(reading.stream)
-            if mark and (there.version if there else 0) < mark.version:
+            known = needed if folded and mark and mark.version <= folded.version else _version(mark)
+            if mark and _version(there) < known:
                 redriven(self._runner, self._shown, reading.stream, upto=mark.version)
             if reason is None:
                 reason, counted = self._difference(target, reading.stream, mark, folded)
@@ -107,22 +108,26 @@ class Prover:
         self, target: AnyTarget, stream: str, mark: Mark | None, folded: Mark | None
     ) -> tuple[str | None, Counts]:
         """Return how the stored row differs from its events, and what the events up to it add to shared counters."""
-        if mark is None:
-            return ("has no row", {}) if next(self._store.oldest_first(stream, page_size=1), None) else (None, {})
         # It has gone on since, or the source did not bring it all.
-        if folded is None or folded.version != mark.version:
+        if folded is None or not target.needed(folded) <= _version(mark) <= folded.version:
             try:
-                folded = target.fold(None, self._upto(target, stream, mark.version))
+                folded = target.fold(None, self._upto(target, stream, mark.version if mark else None))
             except StoreUnavailableError:
                 raise
             except Exception as failure:  # noqa: BLE001 - as above
                 return reason_of(failure), {}
+        if mark is None:
+            return "has no row" if folded and target.needed(folded) else None, {}
         if folded is None or target.differs(mark, folded):
             return f"the row at version {mark.version} is not what its events make", {}
         return None, target.counts(folded) if target.shared else {}
 
-    def _upto(self, target: AnyTarget, stream: str, last: int) -> Iterator[Recorded[Any]]:
+    def _upto(self, target: AnyTarget, stream: str, last: int | None) -> Iterator[Recorded[Any]]:
         for commit in contiguous(self._store.oldest_first(stream)):
-            if commit.version > last:
+            if last is not None and commit.version > last:
                 return
             yield from target.codec.recorded(commit)
+
+
+def _version(mark: Mark | None) -> int:
+    return mark.version if mark else 0

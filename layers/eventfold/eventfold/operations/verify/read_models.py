@@ -74,6 +74,16 @@ class Fold:
         folded = self.folded()
         return folded.version if folded else 0
 
+    @property
+    def needed(self) -> int:
+        """The version that a mark has to have come to; 0 without events, or where none changes anything."""
+        folded = self.folded()
+        return self._target.needed(folded) if folded else 0
+
+    def reaches(self, version: int) -> bool:
+        """Whether what is folded is what a mark at this version stands for."""
+        return self.needed <= version <= self.version
+
 
 class ReadModelCheck:
     """Checks one read model, stream by stream. `recount` is what the events say of its counters.
@@ -108,8 +118,8 @@ class ReadModelCheck:
                 yield Finding(fold.stream, fold.version + 1, fold.failure, self._where)
             if fold.failure or not fold.complete:
                 self._count_quietly(fold.stream, mark)
-            elif (mark.version if mark else 0) < fold.version:
-                self._behind[fold.stream] = fold.version
+            elif (mark.version if mark else 0) < fold.needed:
+                self._behind[fold.stream] = fold.needed
             elif mark is not None:
                 yield from self._compare(fold, mark)
         if len(self._behind) >= _WAITING:
@@ -180,7 +190,7 @@ class ReadModelCheck:
             self.recount.uncounted.add(fold.stream)
             yield Finding(fold.stream, mark.version, fold.failure, self._where)
             return
-        if folded is None or folded.version != mark.version:
+        if folded is None or not fold.reaches(mark.version):
             yield Finding(fold.stream, mark.version, f"its stream ends at version {fold.version}", self._where)
         elif self.target.differs(mark, folded):
             yield Finding(fold.stream, mark.version, "is not what its events make", self._where)
@@ -195,7 +205,7 @@ class ReadModelCheck:
 
     def _brought_to(self, fold: Fold, version: int) -> Fold:
         """Return the fold of the events up to a version: this one as it is or gone on, or one from the start."""
-        if fold.version == version:
+        if fold.reaches(version):
             return fold
         if fold.version > version:
             fold = Fold(self.target, fold.stream)
