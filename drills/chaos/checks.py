@@ -92,8 +92,8 @@ def _decisions(decisions: Sequence[Decision], streams: dict[str, list[Commit]]) 
             continue
         commits = streams.get(one.stream, [])
         stored = next((commit for commit in commits if commit.version == one.after + 1), None)
-        if one.commit is not None and (stored is None or stored.id != one.commit):
-            continue  # It lost its race.
+        if one.commit is not None and (stored is None or (stored.id, stored.at) != (one.commit.id, one.commit.at)):
+            continue  # It lost its race: to somebody else, or to what the code before has made of the same command.
         before = [commit for commit in commits if commit.last_version <= one.after]
         state = CORRECTED.fold(
             CORRECTED.initial, [each.event for commit in before for each in USERS.codec.recorded(commit)]

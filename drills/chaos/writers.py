@@ -51,12 +51,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a handler made of a command: the commit of this id behind version `after`, or nothing to do at it."""
+    """What a handler made of a command: this commit behind version `after`, or nothing to do at it."""
 
     command: UserCommand
     stream: str
     after: int
-    commit: str | None
+    commit: Commit | None
     users: Users
     """The decider that its process had."""
 
@@ -172,7 +172,7 @@ class Writer:
         stream, tried, users = USERS.stream(user), len(self.ledger.attempts), self._users
         word, outcome = self._try(lambda: self._handler.handle(user, command, request or Request()))
         for commit in (attempt.commit for attempt in self.ledger.attempts[tried:]):
-            self._book.decisions.append(Decision(command, stream, commit.version - 1, commit.id, users))
+            self._book.decisions.append(Decision(command, stream, commit.version - 1, commit, users))
         if outcome and not outcome.appended and not outcome.repeated:
             self._book.decisions.append(Decision(command, stream, outcome.version, None, users))
         return word, outcome

@@ -44,7 +44,8 @@ def test_a_page_of_a_list_is_one_request_and_its_size(
         with Meter.on(local_client) as meter:
             page = rows.listed("directory", prefix="", after=None, limit=limit)
         assert len(page) == min(number, limit)
-        expected = queries.listed(len(page), item_bytes(items[0]))
+        entry = {name: value for name, value in items[0].items() if name != "version"}  # what the index has of a row
+        expected = queries.listed(len(page), item_bytes(entry))
         assert (meter.requests, meter.capacity) == (["Query"] * expected.requests, expected.read_units)
     with Meter.on(local_client) as meter:
         assert len(rows.listed("directory", prefix="00001", after=None, limit=21)) == 1

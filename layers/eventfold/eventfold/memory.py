@@ -6,6 +6,7 @@ import time
 import uuid
 import zlib
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -221,7 +222,8 @@ class MemoryRowStore:
             for (name, _), row in self._rows.items()
             if name == projection and row.sort is not None and row.sort.startswith(prefix) and row.sort > (after or "")
         ]
-        return [row for _, row in sorted(rows, key=lambda pair: pair[0])][:limit]
+        shown = (row for _, row in sorted(rows, key=lambda pair: pair[0])[:limit])
+        return [replace(row, version=row.shown or row.version, shown=None) for row in shown]
 
     def stored(self) -> list[tuple[tuple[str, str], Row]]:
         """Return every row, by stored name and stream."""

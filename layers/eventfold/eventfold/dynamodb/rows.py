@@ -35,7 +35,7 @@ class DynamoDBRowStore:
     """Rows under `key` = projection # stream, listed by the index `by_sort`.
 
     A list is laid out in ranges, each a partition of the index: at most `shards` of them, by `lay_out`. A listed row
-    costs a write in the table and one in the index, a renamed one two in the index.
+    costs a write in the table and, where what the list shows has changed, one in the index: two, if it moves there.
     """
 
     def __init__(self, client: DynamoDBClient, table: str, *, shards: int = 16) -> None:
@@ -116,6 +116,7 @@ class DynamoDBRowStore:
         if row.sort is not None:
             item["shard"] = {"S": self._ranges.of(projection, row.sort)}
             item["sort"] = {"S": row.sort}
+            item["shown"] = {"N": str(row.shown or row.version)}
         return item
 
     def _query(self, shard: str, low: str, high: str) -> QueryInputTypeDef:
@@ -148,9 +149,13 @@ def _within_a_key(text: str) -> str:
 
 
 def _row(item: Mapping[str, Any]) -> Row:
+    """Read a row from the table, or what the index has of it."""
+    shown = int(item["shown"]["N"]) if "shown" in item else None
+    version = int(item["version"]["N"]) if "version" in item else shown or 0
     return Row(
         stream=item["key"]["S"].partition("#")[2],
-        version=int(item["version"]["N"]),
+        version=version,
         data=item["row"]["S"] if "row" in item else None,
         sort=item["sort"]["S"] if "sort" in item else None,
+        shown=None if shown == version else shown,
     )

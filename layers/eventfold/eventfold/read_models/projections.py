@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 class Row:
     """One row of a read model as stored: JSON, at the version of the last event it has seen.
 
-    `data` is None for a tombstone. `sort` orders the read model's list; a row without it is not listed.
+    `data` is None for a tombstone. `sort` orders the read model's list; a row without it is not listed. `shown` is the
+    version that a list shows: that of the last event which has changed the row. None where it is `version`.
     """
 
     stream: str
     version: int
     data: str | None
     sort: str | None = None
+    shown: int | None = None
 
 
 class RowConflictError(EventfoldError):
@@ -61,7 +63,10 @@ class RowStore(Protocol):
         ...
 
     def listed(self, projection: str, *, prefix: str, after: str | None, limit: int) -> list[Row]:
-        """Return up to `limit` rows in order of `sort`: those that begin with `prefix`, behind `after`."""
+        """Return up to `limit` rows in order of `sort`: those that begin with `prefix`, behind `after`.
+
+        Their version is the one shown: a list is not written for an event that does not change what it shows.
+        """
         ...
 
 
@@ -90,13 +95,17 @@ class Projection[R: BaseModel, E: Event]:
     def advance(self, before: Row | None, events: Iterable[Recorded[E]]) -> Row | None:
         """Fold events onto a stored row."""
         data = self.row.model_validate_json(before.data) if before and before.data is not None else None
+        shown = (before.shown or before.version) if before else 0
         last: Recorded[E] | None = None
         for last in events:
-            data = data if last.retired else self.project(data, last)
+            changed = data if last.retired else self.project(data, last)
+            shown = shown if changed == data else last.version
+            data = changed
         if last is None:
             return before
         sort = self.sort_key(last.stream, data) if self.sort_key and data is not None else None
-        return Row(last.stream, last.version, data.model_dump_json() if data is not None else None, sort)
+        shown_at = shown if sort is not None and shown != last.version else None
+        return Row(last.stream, last.version, data.model_dump_json() if data is not None else None, sort, shown_at)
 
     def catch_up(self, store: EventStore, stream: str, row: Row | None) -> Row | None:
         """Return the row as it will be once it has seen all that the stream holds now. One request; writes nothing.

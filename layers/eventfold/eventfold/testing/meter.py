@@ -22,6 +22,8 @@ class Meter:
 
     requests: list[str] = field(default_factory=list)
     capacity: float = 0
+    units: dict[str, float] = field(default_factory=dict)
+    """The capacity by operation."""
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
@@ -44,6 +46,7 @@ class Meter:
             self.requests.append(model.name)
             for one in consumed if isinstance(consumed, list) else [consumed]:
                 self.capacity += one["CapacityUnits"]
+                self.units[model.name] = self.units.get(model.name, 0) + one["CapacityUnits"]
 
 
 def _ask_for_capacity(params: dict[str, Any], **_: object) -> None:
