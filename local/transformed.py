@@ -35,6 +35,7 @@ OTHERS = {
     "ExportKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:alarms",
     "Tracing": "Active",
+    "EventsStreamArn": "arn:aws:dynamodb:eu-west-1:123456789012:table/events/stream/2026-01-01T00:00:00.000",
     "BasePath": "/v1",
     "CorsOrigins": "https://app.example.com,https://example.com",
     "EndpointUrl": "http://localhost:4566",

@@ -93,7 +93,7 @@ def test_cold_starts_are_counted_as_the_dashboard_asks_for_them(
     (declared,) = printed["_aws"]["CloudWatchMetrics"]
     asked = re.search(
         r'"ColdStart", "(\w+)", "\$\{CommandsFunction\}", "(\w+)", "commands"',
-        properties("Dashboard")["DashboardBody"]["Fn::Sub"],
+        properties("Dashboard")["DashboardBody"]["Fn::Sub"][0],
     )
     assert asked
     assert sorted(declared["Dimensions"][0]) == sorted(asked.groups()) == ["function_name", "service"]

@@ -42,7 +42,11 @@ def many(value: object) -> list[Any]:
 
 
 def target(value: Any) -> str:
-    """Return what an intrinsic points at in this template, as `Name.Attribute` and what follows."""
+    """Return what an intrinsic points at in this template, as `Name.Attribute` and what follows; the own of two tables."""
+    if "Fn::If" in value:
+        condition, own, _ = value["Fn::If"]
+        assert condition == "OwnsEvents"
+        return target(own)
     if "Ref" in value:
         return str(value["Ref"])
     if "Fn::GetAtt" in value:
@@ -84,7 +88,9 @@ def references(value: object) -> Iterator[str]:
                 case "Fn::GetAtt":
                     yield many(inner)[0].partition(".")[0]
                 case "Fn::Sub":
-                    yield from re.findall(r"\$\{([A-Za-z:]+)", inner)
+                    text, *more = many(inner)
+                    yield from re.findall(r"\$\{([A-Za-z:]+)", text)
+                    yield from references(more)
                 case _:
                     yield from references(inner)
     elif isinstance(value, list):

@@ -124,7 +124,7 @@ def test_the_runbook_has_what_to_do_for_each_alarm_and_for_nothing_else() -> Non
 
 
 def test_the_dashboard_shows_metrics_of_this_stack_alone() -> None:
-    body = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    body = properties("Dashboard")["DashboardBody"]["Fn::Sub"][0]
     named = set(re.findall(r"\$\{(\w+)\}", body))
     assert named <= set(RESOURCES)
     widgets = json.loads(re.sub(r"\$\{[\w:]+\}", "x", body))["widgets"]

@@ -44,7 +44,8 @@ class Expected:
         """Return a function's environment."""
         shared = self.template["Globals"]["Function"]["Environment"]["Variables"]
         own = self.template["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
-        return {name: str(self.resolved(value)) for name, value in {**shared, **own}.items()}
+        found = {name: self.resolved(value) for name, value in {**shared, **own}.items()}
+        return {name: str(value) for name, value in found.items() if value != NO_VALUE}
 
     def rights(self, function: str) -> set[tuple[str, str]]:
         """Return a function's rights: an action, and the address of what it is allowed on."""
@@ -63,14 +64,24 @@ class Expected:
             return [one for one in map(self.resolved, value) if one != NO_VALUE]
         if not isinstance(value, dict):
             return value
-        if "Ref" in value or "Fn::GetAtt" in value:
-            return self._name(".".join(as_list(value.get("Ref") or value["Fn::GetAtt"])))
-        if "Fn::If" in value:
-            condition, met, otherwise = value["Fn::If"]
-            return self.resolved(met if self._is_met(self.template["Conditions"][condition]) else otherwise)
-        if "Fn::Sub" in value:
-            return re.sub(r"\$\{([A-Za-z0-9.:]+)\}", lambda found: self._name(found[1]), value["Fn::Sub"])
+        function = next(iter(value), "")
+        if function == "Ref" or function.startswith("Fn::"):
+            return self._worked_out(function, value[function])
         return {key: self.resolved(one) for key, one in value.items()}
+
+    def _worked_out(self, function: str, argument: Any) -> Any:
+        match function, argument:
+            case "Fn::If", [condition, met, otherwise]:
+                return self.resolved(met if self._is_met(self.template["Conditions"][condition]) else otherwise)
+            case "Fn::Select", [number, of]:
+                return self.resolved(of)[int(number)]
+            case "Fn::Split", [separator, text]:
+                return self.resolved(text).split(separator)
+            case "Fn::Sub", text:
+                return re.sub(r"\$\{([A-Za-z0-9.:]+)\}", lambda found: self._name(found[1]), text)
+            case (("Ref" | "Fn::GetAtt"), name):
+                return self._name(".".join(as_list(name)))
+        raise ValueError(f"{function} is not worked out here")
 
     def _is_met(self, condition: Mapping[str, Any]) -> bool:
         ((function, arguments),) = condition.items()
