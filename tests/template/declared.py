@@ -89,7 +89,8 @@ def references(value: object) -> Iterator[str]:
                     yield many(inner)[0].partition(".")[0]
                 case "Fn::Sub":
                     text, *more = many(inner)
-                    yield from re.findall(r"\$\{([A-Za-z:]+)", text)
+                    named = set(more[0]) if more else set()
+                    yield from (name for name in re.findall(r"\$\{([A-Za-z:]+)", text) if name not in named)
                     yield from references(more)
                 case _:
                     yield from references(inner)

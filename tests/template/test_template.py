@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from eventfold.application import Settings
@@ -93,3 +95,18 @@ def test_architecture_is_the_same_everywhere() -> None:
     for name, layer in of_type("AWS::Serverless::LayerVersion").items():
         assert RESOURCES[name]["Metadata"]["BuildMethod"] == "makefile"
         assert layer["CompatibleArchitectures"] == [architecture]
+
+
+@pytest.mark.parametrize("function", ["CommandsFunction", "QueriesFunction"])
+def test_a_parameter_that_reaches_a_function_publishes_a_version_of_it(function: str) -> None:
+    """The API calls the version of the alias, and SAM makes a new one for changes of the template alone."""
+    (described, more) = properties(function)["VersionDescription"]["Fn::Sub"]
+    shown = set(re.findall(r"\w+", described)) | set(references(more))
+    shared = {name: value for name, value in TEMPLATE["Globals"]["Function"].items() if name != "Layers"}
+    reaching = {
+        name for name in references([shared, properties(function)["SnapStart"]]) if name in TEMPLATE["Parameters"]
+    }
+    assert reaching - {"Architecture"} <= shown  # another architecture comes with other code
+    assert RESOURCES[function]["Properties"]["VersionDeletionPolicy"] == "Delete", (
+        "each one with a snapshot is paid for"
+    )
