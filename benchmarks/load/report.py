@@ -106,6 +106,7 @@ def markdown(samples: Samples, measured: Measured, checked: str) -> str:
                 ("the same batch, wall time on the emulator", _line(measured.emulated_projection)),
                 ("log of a command, bytes", f"{cpu.command_log_bytes:,}"),
                 ("log of a projected commit, bytes", f"{cpu.commit_log_bytes:,}"),
+                ("log of a batch besides, bytes", f"{cpu.batch_log_bytes:,}"),
             ],
         ),
         "",

@@ -70,7 +70,8 @@ class CpuTimes(BaseModel, frozen=True):
     projection: Line
     command_log_bytes: int
     commit_log_bytes: int
-    """What a commit of a batch of 100 adds to the projection function's log, both read models."""
+    batch_log_bytes: int
+    """What a batch adds to the projection function's log, and what each commit in it does, both read models."""
 
 
 def stream_event(first: int, commits: int) -> dict[str, Any]:
@@ -157,13 +158,16 @@ def _measure(log: StringIO) -> CpuTimes:
     for size in BATCHES:
         batches = [stream_event(turn, size) for turn in range(ROUNDS + 1)]
         points += [(size, taken) for taken in _timed(partial(project, batches), ROUNDS)]
+    one, twenty = (_written(log, partial(project, [stream_event(0, size)], 0)) for size in (1, 20))
+    of_commit = (twenty - one) // 19
     return CpuTimes(
         create_ms=_median(create),
         update_ms=_median(update),
         query_ms=_median(query),
         projection=Line.through(points),
         command_log_bytes=_written(log, lambda: update(-1)),
-        commit_log_bytes=_written(log, lambda: project([stream_event(0, 100)], 0)) // 100,
+        commit_log_bytes=of_commit,
+        batch_log_bytes=one - of_commit,
     )
 
 

@@ -23,8 +23,8 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 TRANSACTION_FACTOR = 2
 """A write in a transaction is billed twice.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html"""
-INDEX_UNITS = 2
-"""Units of a row's entry in the index: a changed sort key is a delete and a put.
+MOVED_UNITS = 2
+"""Units of an entry in the index whose sort key changes: a delete and a put. Any other change of it is one.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations"""
 POLL_SECONDS = 0.25
 """Lambda polls a stream's shard four times a second.
@@ -52,9 +52,8 @@ LAMBDA_REQUEST, LAMBDA_GB_SECOND = 0.20e-6, 0.0000133334
 """ARM, first tier. Streams are read for nothing by Lambda. https://aws.amazon.com/lambda/pricing/"""
 LOG_GB = 0.50
 """CloudWatch Logs, ingested. https://aws.amazon.com/cloudwatch/pricing/"""
-TRACE, TRACED_SHARE = 5.00e-6, 0.05
-"""X-Ray samples the first request of a second and 5 % of the others.
-https://aws.amazon.com/xray/pricing/ https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html"""
+ALARM_A_MONTH, METRIC_A_MONTH, DASHBOARD_A_MONTH = 0.10, 0.30, 3.00
+"""Each alarm, each metric of our own, the dashboard. https://aws.amazon.com/cloudwatch/pricing/"""
 
 # MODELLED --------------------------------------------------------------------------------------------------------
 
@@ -62,7 +61,7 @@ DYNAMODB_SECONDS = 0.005
 """One request's round trip: "single-digit milliseconds" is all that is documented, and this the middle of it.
 A transaction prepares and commits, so it is reckoned as two.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Introduction.html"""
-ACCESS_LOG_BYTES = 250
+ACCESS_LOG_BYTES = 120
 """A line of template.yaml's access log format, filled in."""
 LISTED_ROW_BYTES = 250
 """A user in the index of lists, with a name and an e-mail address of a usual length."""

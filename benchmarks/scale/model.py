@@ -28,7 +28,8 @@ DAY = 86_400
 class Workload:
     """Commands, `rate` a second, over `streams` by Zipf: the k-th busiest gets a share like 1 / k ** `skew`.
 
-    Of the commands, `counted` create or delete, and so change counters; the others update. A commit has `kb` KB.
+    Of the commands, `counted` create or delete, half of them each, and so change counters; of the others half rename a
+    user, which moves it in the list, and half change its e-mail address. A commit has `kb` KB.
     """
 
     rate: float
@@ -36,6 +37,11 @@ class Workload:
     skew: float = 0.5
     counted: float = 0.2
     kb: int = 1
+
+    @property
+    def renamed(self) -> float:
+        """The share of commands that rename."""
+        return (1 - self.counted) / 2
 
     def share(self, rank: int) -> float:
         """Return the share of all commands that the stream of a rank (1 is the busiest) gets."""
@@ -99,8 +105,9 @@ class Model:
     def batch_seconds(self, commits: float, settings: Settings) -> float:
         """Return how long a projection's batch runs, its commits all of different streams.
 
-        Both read models are brought on one after the other: one read, then the rows side by side, a put and a
-        transaction for each commit. CPU and waiting overlap, since each writer waits by itself.
+        Both read models are brought on one after the other: one read, then side by side a put for each commit, and a
+        transaction for each that counts: all of them, at the worst. CPU and waiting overlap, since each writer waits
+        by itself.
         """
         cpu, share = self.measured.cpu.projection, _cpu_share(settings)
         waiting = math.ceil(commits / settings.projection_writers) * 3 * self.round_trip
@@ -108,11 +115,24 @@ class Model:
         return cpu.fixed_ms / 1000 / share + 2 * self.round_trip + max(working, waiting)
 
     def read_model_units(self, workload: Workload) -> float:
-        """Return a commit's write units in the read-model table: its row, and a transaction's checkpoint and counters.
+        """Return a commit's write units in the read-model table: its row, and where it counts a transaction.
 
-        What is counted changes two items, the total and the month.
+        That one changes three items: checkpoint, total, month. tests/integration/test_read_model_costs.py has the same.
         """
-        return 1 + facts.TRANSACTION_FACTOR * (1 + 2 * workload.counted)
+        return 1 + facts.TRANSACTION_FACTOR * 3 * workload.counted
+
+    def index_units(self, workload: Workload) -> float:
+        """Return a commit's write units in the index: its row's entry, written or moved."""
+        return 1 + (facts.MOVED_UNITS - 1) * workload.renamed
+
+    def read_units(self, workload: Workload) -> float:
+        """Return a commit's read units for the read models: its row; where it counts, the checkpoint.
+
+        A deletion finds that the checkpoint has not seen the updates: it asks whether the stream is parked, and reads
+        them.
+        """
+        updates = 2 * (1 - workload.counted) / workload.counted
+        return 1 + workload.counted + workload.counted / 2 * (1 + math.ceil(updates * workload.kb / 4))
 
     def counter_limit(self) -> float:
         """Return how many transactions a second one item of a counter takes.
@@ -139,7 +159,9 @@ class Model:
             Limit("stream mapping", served, "events_warm"),
             Limit("read models, warm", settings.read_models_warm / units, "read_models_warm"),
             Limit("read models, quota", settings.read_models_quota / units, "read_models_quota"),
-            Limit("index by_sort", settings.list_shards * facts.PARTITION_WCU / facts.INDEX_UNITS, "list_shards"),
+            Limit(
+                "index by_sort", settings.list_shards * facts.PARTITION_WCU / self.index_units(workload), "list_shards"
+            ),
             Limit("counters", settings.tally_shards * self.counter_limit() / workload.counted, "tally_shards"),
         ]
         return sorted(found, key=lambda limit: limit.rate)
@@ -159,7 +181,7 @@ class Model:
             events_quota=max(default.events_quota, events),
             read_models_warm=max(default.read_models_warm, units),
             read_models_quota=max(default.read_models_quota, units),
-            list_shards=max(default.list_shards, math.ceil(rate * facts.INDEX_UNITS / facts.PARTITION_WCU)),
+            list_shards=max(default.list_shards, math.ceil(rate * self.index_units(workload) / facts.PARTITION_WCU)),
             tally_shards=max(default.tally_shards, math.ceil(rate * workload.counted / self.counter_limit())),
         )
 
@@ -197,24 +219,23 @@ class Model:
         """Return the bill by item: queries, storage, backups and traffic are not in it.
 
         A throttled request costs its line in the access log alone (https://aws.amazon.com/api-gateway/pricing/). A
-        command reads its stream once, eventually consistent, for half a read unit; logs are those of LogLevel INFO.
+        command reads its stream once, eventually consistent, for half a read unit; logs are those of LogLevel INFO, and
+        traces are off.
         """
         rate, cpu, gigabytes = self.accepted(workload, settings), self.measured.cpu, settings.memory_mb / 1024
         commands, size = rate * DAY, self.batch(rate, settings)
         batches = commands / size
-        logged = workload.rate * DAY * facts.ACCESS_LOG_BYTES + commands * (
-            cpu.command_log_bytes + cpu.commit_log_bytes
-        )
-        units = self.read_model_units(workload) + facts.INDEX_UNITS
+        logged = workload.rate * DAY * facts.ACCESS_LOG_BYTES + batches * cpu.batch_log_bytes
+        logged += commands * (cpu.command_log_bytes + cpu.commit_log_bytes)
+        units = self.read_model_units(workload) + self.index_units(workload)
         first = min(commands, facts.GATEWAY_TIER_A_DAY)
         return {
             "API Gateway": first * facts.GATEWAY_REQUEST + (commands - first) * facts.GATEWAY_REQUEST_PAST_300_M,
             "Lambda, commands": _lambda(commands, self.command_seconds(settings) * gigabytes),
             "Lambda, projections": _lambda(batches, self.batch_seconds(size, settings) * gigabytes),
             "events": commands * (workload.kb * prices.WRITE_UNIT + 0.5 * prices.READ_UNIT),
-            "read models": commands * (units * prices.WRITE_UNIT + 2 * prices.READ_UNIT),
+            "read models": commands * (units * prices.WRITE_UNIT + self.read_units(workload) * prices.READ_UNIT),
             "logs": logged / 1024**3 * facts.LOG_GB,
-            "traces": (commands + batches) * facts.TRACED_SHARE * facts.TRACE,
         }
 
     def first_minute(self, workload: Workload, settings: Settings) -> float:

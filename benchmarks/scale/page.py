@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from benchmarks.page import table
 from benchmarks.scale import facts, queries
-from benchmarks.scale.model import HEADROOM, Model, Settings, Workload, hours_to_grow
+from benchmarks.scale.model import DAY, HEADROOM, Model, Settings, Workload, hours_to_grow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 RATES = (1_000.0, 100_000.0, 1_000_000.0)
+BILLED = (1.0, 1_000.0, 1_000_000.0)
+ALARMS, METRICS = 12, 10
+"""Of template.yaml: alarms, and metrics of our own that it shows or watches."""
 SKEWS = (0.0, 0.5, 0.8, 1.0)
 FACTORS, BATCHES = (1, 2, 3, 4, 10), (10, 100, 1_000)
 ROUND_TRIPS = (0.0025, facts.DYNAMODB_SECONDS, 0.010)
@@ -58,7 +61,11 @@ Lags are of a commit that waits half of Lambda's poll, and of one that waits a w
 The sizes. Parameters of template.yaml are in backticks; a quota is raised by asking AWS.
 
 {sizes}
-The bill at 1,000,000 commands a second. Queries, storage, backups and traffic are not in it.
+## Dollars a million commands
+
+With the settings that the rate needs, from the units that the tests assert, the log bytes and times that `make load`
+measures, and the prices of us-east-1. Queries, storage, backups and traffic are not in it.
+{watched} besides, whatever the rate.
 
 {bill}
 From nothing, with settings made for the rate: Lambda gives a function 1,000 executions at once, and 1,000 more every
@@ -98,8 +105,10 @@ taken to be as fast as here, in proportion to memory, and a partition to have on
 def markdown(model: Model) -> str:
     """Return the page."""
     top = Workload(RATES[-1])
-    sized, bill = model.sized_for(top), model.dollars_a_day(top, model.sized_for(top))
-    shares = ((name, f"{one:,.0f}", f"{one / sum(bill.values()):.0%}") for name, one in bill.items())
+    sized = model.sized_for(top)
+    bills = [million(model, Workload(rate)) for rate in BILLED]
+    shares = [(name, *(f"{bill[name]:.2f}" for bill in bills)) for name in bills[0]]
+    shares.append(("**in all**", *(f"**{sum(bill.values()):.2f}**" for bill in bills)))
     growing = ((rate, model.first_minute(Workload(rate), model.sized_for(Workload(rate)))) for rate in RATES)
     shards = model.sized_for(Workload(RATES[1])).list_shards
     hashed = queries.listed_by_hash(21, facts.LISTED_ROW_BYTES, shards)
@@ -110,7 +119,8 @@ def markdown(model: Model) -> str:
         hours=hours_to_grow(sized.read_models_warm),
         rates=_table(("commands / s", "settings", "accepted", "lag, ms", "at most", "$ a day"), _rates(model)),
         sizes=_table(("", *(f"{rate:,.0f} / s" for rate in RATES)), _sizes(model)),
-        bill=_table(("", "$ a day", "share"), shares),
+        bill=_table(("", *(f"{rate:,.0f} / s" for rate in BILLED)), shares),
+        watched=f"Alarms, metrics and the dashboard are {_watched():.2f} dollars a month",
         growing=", ".join(f"{share:.0%} at {rate:,.0f}" for rate, share in growing),
         one=1 / model.command_seconds(Settings()),
         queries=_table(
@@ -124,6 +134,17 @@ def markdown(model: Model) -> str:
         mappings=_table(("ParallelizationFactor", "BatchSize", "commits / s", "keeps up"), _mappings(model)),
         trips=_table(("a request takes", "a command, ms", "a batch of 100, ms", "keeps up as above"), _trips(model)),
     )
+
+
+def million(model: Model, workload: Workload) -> dict[str, float]:
+    """Return what a million commands cost, by item, with the settings that their rate needs."""
+    bill = model.dollars_a_day(workload, model.sized_for(workload))
+    return {name: one / (workload.rate * DAY) * 1e6 for name, one in bill.items()}
+
+
+def _watched() -> float:
+    """Return what watching the stack costs a month."""
+    return ALARMS * facts.ALARM_A_MONTH + METRICS * facts.METRIC_A_MONTH + facts.DASHBOARD_A_MONTH
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -9,13 +10,15 @@ import pytest
 
 from app.users.stats import _place
 from benchmarks.load.figures import Measured
-from benchmarks.scale import queries
+from benchmarks.scale import facts, queries
 from benchmarks.scale.__main__ import MEASURED, PAGE
 from benchmarks.scale.model import Model, Settings, Workload, hours_to_grow
-from benchmarks.scale.page import RATES, keeps_up, markdown
+from benchmarks.scale.page import ALARMS, METRICS, RATES, keeps_up, markdown, million
 from eventfold.dynamodb.tallies import _BACKOFF
-from tests.template.declared import TEMPLATE, properties
+from tests.support import ROOT
+from tests.template.declared import TEMPLATE, of_type, properties
 
+SOURCES = [file.read_text() for folder in ("layers/app", "functions") for file in (ROOT / folder).rglob("*.py")]
 MODEL = Model(Measured.model_validate_json(MEASURED.read_text()))
 
 
@@ -38,10 +41,11 @@ def test_times_follow_from_what_was_measured() -> None:
 def test_each_limit_is_its_capacity_by_what_a_command_needs_of_it() -> None:
     found = limits(Workload(1, kb=2), Settings())
     assert (found["event table, warm"], found["event table, quota"]) == (2_000, 20_000)
-    # A row, and a transaction's two units for the checkpoint and, one in five, for a total and a day.
-    assert found["read models, warm"] == pytest.approx(4_000 / (1 + 2 * (1 + 0.2 * 2)))
-    assert found["read models, quota"] == pytest.approx(40_000 / 3.8)
-    assert found["index by_sort"] == 1_000 / 2
+    # A row, and for one in five a transaction's two units for checkpoint, total and month.
+    assert found["read models, warm"] == pytest.approx(4_000 / (1 + 0.2 * 2 * 3))
+    assert found["read models, quota"] == pytest.approx(40_000 / 2.2)
+    # An entry written, and two in five moved.
+    assert found["index by_sort"] == pytest.approx(1_000 / 1.4)
     # 8 tries refused in a row 1 % of the time: 56 % of all are refused, so that share of 100 a second is served.
     assert found["counters"] == pytest.approx(8 * 56.234 / 0.2, rel=1e-4)
     # Four shards with four lanes, each 100 commits a batch.
@@ -62,7 +66,7 @@ def test_each_setting_moves_the_point_that_breaks_first() -> None:
     assert rungs[0].limit.name == "ThrottlingRate"
     names = [(one.limit.name, one.limit.setting) for one in rungs[1:3]]
     assert names == [("index by_sort", "list_shards"), ("read models, warm", "read_models_warm")]
-    assert [one.limit.rate for one in rungs[1:3]] == pytest.approx([500, 4_000 / 3.8])
+    assert [one.limit.rate for one in rungs[1:3]] == pytest.approx([1_000 / 1.4, 4_000 / 2.2])
     rates = [one.limit.rate for one in rungs]
     assert rates == sorted(rates)
     assert rates[-1] > 1e6
@@ -98,9 +102,38 @@ def test_the_bill_follows_from_the_prices() -> None:
     bill = MODEL.dollars_a_day(workload, settings)
     assert bill["API Gateway"] == pytest.approx(8.64), "8.64 million requests"
     assert bill["events"] == pytest.approx(8.64 * (0.625 + 0.5 * 0.125))
-    assert bill["read models"] == pytest.approx(8.64 * (5.8 * 0.625 + 2 * 0.125))
+    assert bill["read models"] == pytest.approx(8.64 * ((2.2 + 1.4) * 0.625 + (1 + 0.2 + 0.1 * (1 + 2)) * 0.125))
     gigabyte_seconds = 8.64e6 * MODEL.command_seconds(settings)
     assert bill["Lambda, commands"] == pytest.approx(8.64 * 0.2 + gigabyte_seconds * 0.0000133334)
+
+
+def test_a_line_of_the_access_log_is_as_long_as_reckoned() -> None:
+    values = {
+        "requestId": "JKJaXmPLvHcESHA=",
+        "routeKey": "DELETE /{proxy+}",
+        "status": "204",
+        "responseLatency": "21",
+        "identity.sourceIp": "203.0.113.123",
+        "error.responseType": "-",
+    }
+    line: str = properties("HttpApi")["AccessLogSettings"]["Format"]
+    for name, value in values.items():
+        line = line.replace(f"$context.{name}", value)
+    assert "$" not in line
+    assert abs(len(line) - facts.ACCESS_LOG_BYTES) <= 10
+
+
+def test_what_the_page_counts_is_what_the_template_has() -> None:
+    assert len(of_type("AWS::CloudWatch::Alarm")) == ALARMS
+    printed = {metric for source in SOURCES for metric in re.findall(r'_(?:metric|count)\("(\w+)"', source)}
+    shown = re.findall(r'"(ThrottledRequests|ColdStart)"', properties("Dashboard")["DashboardBody"]["Fn::Sub"][0])
+    assert len(printed | set(shown)) == METRICS
+
+
+def test_a_million_commands_cost_no_more_than_promised() -> None:
+    """All that the stack is billed by use: at a thousand commands a second, and at one."""
+    for rate, most in ((1_000, 4.80), (1, 5.60)):
+        assert sum(million(MODEL, Workload(rate)).values()) <= most
 
 
 def test_what_queries_ask_for_follows_from_what_they_read() -> None:
@@ -136,7 +169,7 @@ def test_the_defaults_are_those_of_the_template_and_of_the_code() -> None:
     mapping = properties("ProjectionsMapping")
     assert Settings() == Settings(
         throttling_rate=parameters["ThrottlingRate"],
-        parallelization=mapping["ParallelizationFactor"],
+        parallelization=parameters["BatchesPerShard"],
         batch_size=mapping["BatchSize"],
         projection_writers=parameters["ProjectionWriters"],
         list_shards=1,  # Nothing is laid out in a new stack.
