@@ -9,8 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml  # type: ignore[import-untyped] # ships no types
 
-from tests.support import ROOT
+from tests.support import ROOT, template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,25 @@ def test_a_link_to_a_file_is_named_as_the_file_is() -> None:
     assert [(name, file) for name, file in named if name != file] == []
 
 
+def test_the_deployment_from_actions_is_a_workflow_of_commands_that_there_are() -> None:
+    (workflow,) = map(yaml.safe_load, blocks("docs/operations.md", "yaml"))
+    steps = workflow["jobs"]["deploy"]["steps"]
+    assert [step["run"].split()[:2] for step in steps if "run" in step] == [["sam", "build"], ["sam", "deploy"]]
+    assert workflow["permissions"]["id-token"] == "write", "what a role is assumed with"
+    for step in steps:
+        if "run" in step:
+            sam, verb, *flags = step["run"].split()
+            program = [ROOT / ".tools/sam/bin" / sam, verb, "--help"]
+            said = subprocess.run(program, capture_output=True, text=True, check=True)  # noqa: S603
+            assert [flag for flag in flags if flag.removeprefix("--no-") not in said.stdout] == []
+
+
+def test_the_parameters_that_the_docs_name_are_the_template_s() -> None:
+    named = set(re.findall(r"`?\b([A-Z][A-Za-z]+)=(?!.*curl)", OPERATIONS)) - {"StreamEnabled", "StreamViewType"}
+    assert {"BasePath", "CorsOrigins", "EventsStreamArn", "SnapStart"} <= named
+    assert named - set(template()["Parameters"]) <= {"PointInTimeRecoveryEnabled"}
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
@@ -91,7 +111,8 @@ def test_the_requests_work_as_they_stand(elsewhere: Path) -> None:
 @pytest.mark.stack
 def test_the_operator_s_commands_work_as_they_stand(elsewhere: Path) -> None:
     told = OPERATIONS + (ROOT / "docs" / "runbook.md").read_text()
-    commands = dict.fromkeys(re.findall(r"^\.venv/bin/eventfold ((?!.*s3://).*)$", told, flags=re.MULTILINE))
+    # Those with --stack are of the restore, which tests/e2e/test_restore.py drills.
+    commands = dict.fromkeys(re.findall(r"^\.venv/bin/eventfold ((?!.*s3://|--stack).*)$", told, flags=re.MULTILINE))
     assert len(commands) == 9
     for command in commands:
         program = [sys.executable, "-m", "eventfold.cli.main", *command.split()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -26,8 +27,8 @@ ARCHITECTURE = "arm64" if sam_profile().endswith("arm64") else "x86_64"
 LOCAL = {"AuthMode": "NONE", "DeletionProtection": "false", "Architecture": ARCHITECTURE}
 
 
-def eventfold(deployed: stack.Stack, *words: str) -> None:
-    """Run the command on the stack, as on one on AWS; it has to end well."""
+def eventfold(deployed: stack.Stack, *words: str, code: int = 0) -> str:
+    """Run the command on the stack, as on one on AWS; return what it says."""
     reached = {"AWS_ENDPOINT_URL": deployed.endpoint_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     done = subprocess.run(  # noqa: S603
         [*PROGRAM, "--stack", stack.STACK, "--region", REGION, *words],
@@ -37,7 +38,8 @@ def eventfold(deployed: stack.Stack, *words: str) -> None:
         check=False,
         timeout=180,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_a_stack_goes_on_with_a_restored_table_and_nothing_is_projected_twice(tmp_path: Path) -> None:
@@ -80,6 +82,9 @@ def test_a_stack_goes_on_with_a_restored_table_and_nothing_is_projected_twice(tm
         stats = api.get("/stats").json()
         assert (stats["created"], stats["deleted"], stats["active"]) == (2, 0, 2)
         eventfold(new, "verify")
+        found = json.loads(eventfold(new, "doctor", "--json", code=1))
+        wrong = {f"{line['about']}: {line['what']}" for line in found if line["level"] in {"fail", "warn"}}
+        assert all("recovery" in line or "protected" in line for line in wrong), "an emulator has neither"
 
 
 def test_the_drill_is_what_the_docs_say() -> None:

@@ -90,7 +90,7 @@ def mapping_lines(name: str, wanted: Mapping[str, Any], actual: Mapping[str, Any
         yield Line("fail", name, f"is {actual.get('State')}: its function does not follow the events", todo)
     else:
         yield Line("ok", name, "enabled")
-    different = [one for one in _SETTINGS if one in wanted and wanted[one] != actual.get(one)]
+    different = [one for one in _SETTINGS if one in wanted and str(wanted[one]) != str(actual.get(one))]
     if _patterns(wanted) != _patterns(actual):
         different.append("FilterCriteria")
     if wanted["DestinationConfig"]["OnFailure"] != (actual.get("DestinationConfig") or {}).get("OnFailure"):

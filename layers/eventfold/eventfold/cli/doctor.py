@@ -96,7 +96,9 @@ class Examination:
 
     def lines(self) -> Iterator[Line]:
         """Yield what was found, in order of what depends on what."""
-        tables = {name: self._table(physical) for name, physical in self._names("AWS::DynamoDB::Table").items()}
+        # A stack that was given its event table has none of its own.
+        named = {"EventsTable": self.app.settings.events_table} | self._names("AWS::DynamoDB::Table")
+        tables = {name: self._table(physical) for name, physical in named.items()}
         expected = self._expected(tables)
         for name, declared in expected.of_type("AWS::DynamoDB::Table").items():
             if name not in tables:
