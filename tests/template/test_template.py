@@ -110,3 +110,40 @@ def test_a_parameter_that_reaches_a_function_publishes_a_version_of_it(function:
     assert RESOURCES[function]["Properties"]["VersionDeletionPolicy"] == "Delete", (
         "each one with a snapshot is paid for"
     )
+
+
+LIMITS = {
+    # https://docs.aws.amazon.com/lambda/latest/api/API_PublishLayerVersion.html
+    ("AWS::Serverless::LayerVersion", "LayerName"): 140,
+    # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
+    ("AWS::Logs::LogGroup", "LogGroupName"): 512,
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
+    ("AWS::CloudWatch::Dashboard", "DashboardName"): 255,
+    # https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html
+    ("AWS::Serverless::HttpApi", "Name"): 128,
+}
+
+
+def test_names_carry_the_stack_s_and_fit_however_long_that_is() -> None:
+    """A stack's name has 128 characters at the most. What is not named here, CloudFormation names, and cuts."""
+    longest, found = "s" * 128, set()
+    for name, resource in RESOURCES.items():
+        for property_, value in resource["Properties"].items():
+            if (resource["Type"], property_) in LIMITS:
+                text = value.get("Fn::Sub", "${" + value.get("Ref", "") + "}")
+                assert "AWS::StackName" in text, f"another stack has this {property_} of {name} too"
+                named = text.replace("${AWS::StackName}", longest).replace("${AWS::Region}", "ap-southeast-2")
+                assert len(named) <= LIMITS[resource["Type"], property_], name
+                found.add(name)
+    named_by_hand = {
+        name
+        for name, one in RESOURCES.items()
+        if {"LogGroupName", "LayerName", "DashboardName"} & one["Properties"].keys()
+    }
+    assert found == named_by_hand - {"ThrottledRequests"} | {"HttpApi"}
+    others = {property_ for one in RESOURCES.values() for property_ in one["Properties"]} & {
+        "TableName",
+        "BucketName",
+        "RoleName",
+    }
+    assert others == set(), "of which an account or a region has one"
