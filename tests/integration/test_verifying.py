@@ -176,7 +176,8 @@ def test_a_row_that_is_no_row(world: World) -> None:
 
 
 def test_a_row_that_is_behind_and_one_ahead(world: World) -> None:
-    world.change_row("counter-1", version={"N": "7"}, row={"S": '{"total":28}'}, sort={"S": "000000028\0counter-1"})
+    seven = {"version": {"N": "7"}, "shown": {"N": "7"}}
+    world.change_row("counter-1", **seven, row={"S": '{"total":28}'}, sort={"S": "000000028\0counter-1"})
     world.change_row("counter-2", version={"N": "9"})
     assert world.findings() == {
         Finding("counter-1", 7, "is behind: its stream is at version 8 at least", "totals"),

@@ -93,6 +93,7 @@ def test_what_was_killed_before_it_had_saved_anything_is_deployed_again(
 
     monkeypatch.setattr(stack, "local_build", lambda: None)
     monkeypatch.setattr(stack, "deploy", deploy)
+    monkeypatch.setattr(stack.Stack, "environment", {})
     monkeypatch.setattr(stack, "_wait", lambda _: None)
     for times in (1, 2):
         port = free_port()
