@@ -144,15 +144,14 @@ class Ran:
 
 def _cli(home: Path, *arguments: str) -> Ran:
     started = time.monotonic()
-    env = environment() | {"AWS_EC2_METADATA_DISABLED": "true"}
-    process = subprocess.Popen(
-        [ROOT / ".venv/bin/eventfold", *arguments], cwd=home, env=env, stdout=subprocess.PIPE, text=True
-    )
+    env = environment() | {"AWS_EC2_METADATA_DISABLED": "true", "EVENTFOLD_APP": "app.main:application"}
+    program: list[str | Path] = [ROOT / ".venv/bin/eventfold", *arguments]
     peak = 0
-    while process.poll() is None:
-        peak = max(peak, *map(_peak_kb, _tree(process.pid)))
-        time.sleep(0.2)
-    printed = process.stdout.read() if process.stdout else ""
+    with subprocess.Popen(program, cwd=home, env=env, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            peak = max(peak, *map(_peak_kb, _tree(process.pid)))
+            time.sleep(0.2)
+        printed = process.stdout.read() if process.stdout else ""
     if process.returncode != 0:
         raise StepError(f"eventfold {' '.join(arguments)} ended with code {process.returncode}: {printed}")
     return Ran(json.loads(printed), time.monotonic() - started, peak / 1024)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drills import rebuild as rebuild_drill
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -141,3 +142,8 @@ def test_the_doctor_finds_nothing_on_a_fresh_stack_and_what_is_broken(folder: Pa
 def test_the_program_is_the_one_that_is_installed(folder: Path) -> None:
     done = subprocess.run([ROOT / ".venv/bin/eventfold", "--help"], cwd=folder, check=True, capture_output=True)  # noqa: S603
     assert b"doctor" in done.stdout
+
+
+def test_the_drill_finds_the_application_away_from_the_project(folder: Path) -> None:
+    listed = rebuild_drill._cli(folder.parent, "projection", "list", "--json")
+    assert "directory" in json.dumps(listed.answer)
