@@ -123,6 +123,13 @@ def test_the_runbook_has_what_to_do_for_each_alarm_and_for_nothing_else() -> Non
         assert re.findall(r"^\*\*(\w+)\.\*\*", text, flags=re.MULTILINE) == ["Means", "Look", "Do"], alarm
 
 
+def test_no_log_level_drops_the_lines_that_metrics_come_in() -> None:
+    """They have no level, and Lambda takes them for INFO."""
+    logging = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
+    assert logging["ApplicationLogLevel"] == {"Ref": "LogLevel"}
+    assert set(TEMPLATE["Parameters"]["LogLevel"]["AllowedValues"]) <= {"TRACE", "DEBUG", "INFO"}
+
+
 def test_the_dashboard_shows_metrics_of_this_stack_alone() -> None:
     body = properties("Dashboard")["DashboardBody"]["Fn::Sub"][0]
     named = set(re.findall(r"\$\{(\w+)\}", body))
