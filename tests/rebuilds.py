@@ -19,7 +19,7 @@ from eventfold.operations.rebuild.filling import Filler
 from eventfold.operations.rebuild.steps import Rebuild, Timing, job
 from eventfold.operations.rebuild.verification import Prover
 from eventfold.read_models.feed import Feed
-from eventfold.read_models.generations import Generations
+from eventfold.read_models.live import Generations
 from eventfold.read_models.projections import Row, RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 from eventfold.read_models.tallies import Tally, TallyTarget

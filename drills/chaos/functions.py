@@ -25,8 +25,8 @@ from eventfold.operations.rebuild import filling
 from eventfold.operations.rebuild.filling import HOLD_SECONDS
 from eventfold.read_models import projector
 from eventfold.read_models.feed import Feed
-from eventfold.read_models.generations import Generations
 from eventfold.read_models.given_up import GivenUp
+from eventfold.read_models.live import Generations
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.tallies import TallyTarget
 from eventfold.testing.faults import Fault, FaultInjector

@@ -20,7 +20,7 @@ from app.users.stats import stats_between
 from eventfold.application.rebuilds import Part, work
 from eventfold.operations.rebuild.filling import summed
 from eventfold.operations.rebuild.steps import Rebuild, Timing
-from eventfold.read_models.generations import Generations
+from eventfold.read_models.live import Generations
 from eventfold.testing.mapping import EventSourceMapping
 from eventfold.testing.pump import StreamPump
 from eventfold.testing.shards import StreamReader, stream_arn

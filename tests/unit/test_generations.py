@@ -8,7 +8,8 @@ import pytest
 
 from eventfold.core.errors import RebuildRefusedError
 from eventfold.memory import MemoryControlStore, MemoryRowStore
-from eventfold.read_models.generations import ActiveReader, Control, Generations, control_key
+from eventfold.read_models.generations import Control, control_key
+from eventfold.read_models.live import ActiveReader, Generations
 from eventfold.read_models.projections import Projection, RowTarget
 from eventfold.read_models.tallies import Tally
 from eventfold.read_models.target import GenerationName, OrderChangedError

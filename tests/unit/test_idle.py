@@ -13,7 +13,7 @@ from eventfold import Commit
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
 from eventfold.read_models.feed import Feed
-from eventfold.read_models.generations import Generations
+from eventfold.read_models.live import Generations
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 from eventfold.read_models.tallies import Tally, TallyTarget

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
     from eventfold.operations.verify.keys import KeyListing
     from eventfold.read_models.feed import Feed
-    from eventfold.read_models.generations import Generations
     from eventfold.read_models.given_up import GivenUpStore
+    from eventfold.read_models.live import Generations
     from eventfold.read_models.parking import ParkedStore
     from eventfold.read_models.projections import RowStore
     from eventfold.read_models.projector import ProjectionRunner
@@ -158,7 +158,7 @@ class Application:
     @cached_property
     def generations(self) -> Generations:
         """What this process knows of the read models' generations."""
-        from eventfold.read_models.generations import Generations
+        from eventfold.read_models.live import Generations
 
         return Generations(self.control_store, [target.name for target in self.targets])
 

@@ -17,7 +17,8 @@ from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.dynamodb.controls import active_in
-from eventfold.read_models.generations import ActiveReader, control_key
+from eventfold.read_models.generations import control_key
+from eventfold.read_models.live import ActiveReader
 from eventfold.read_models.projections import RowConflictError
 from eventfold.read_models.tallies import Checkpoint
 

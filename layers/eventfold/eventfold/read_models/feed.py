@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from eventfold.core.commit import Commit
-    from eventfold.read_models.generations import Generations, Live
+    from eventfold.read_models.live import Generations, Live
     from eventfold.read_models.parking import Parked, ParkedStore
     from eventfold.read_models.projector import Limits, ProjectionRunner
     from eventfold.read_models.target import AnyTarget, Mark

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from eventfold.core.commit import Commit
-    from eventfold.read_models.generations import Live
+    from eventfold.read_models.live import Live
     from eventfold.read_models.target import AnyTarget, Mark
 
 type Marks = dict[str, Mapping[str, Mark]]
