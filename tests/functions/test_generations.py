@@ -90,7 +90,7 @@ def test_queries_show_the_active_generation(app: Application, monkeypatch: pytes
     assert ask("GET", "/users/1").body["name"] == "A"
     for name in ("directory", "stats"):
         main.application.control_store.write(begin_ready(name).promoted(2, AT))
-    monkeypatch.setattr("eventfold.read_models.generations.LIST_SECONDS", 0)
+    monkeypatch.setattr("eventfold.read_models.live.LIST_SECONDS", 0)
     assert ask("GET", "/users/1").body["name"] == "New"
     assert [user["name"] for user in ask("GET", "/users").body["users"]] == ["New"]
     assert app.stats()["created"] == 1
