@@ -72,11 +72,10 @@ class Audit:
         heads: dict[tuple[str, str], float] = defaultdict(float)
         for page in ScannableDynamoDBEventStore(self._client, self._world.tables.events_table).scan(0, 1):
             for commit in (item for item in page.items if isinstance(item, Commit)):
-                events = USERS.codec.recorded(commit)
                 # What counts nothing leaves a tally's checkpoint where it is.
-                for sign in "#@" if any(True for one in events for _ in STATS.count(one)) else "#":
+                for sign in "#@" if STATS.counts(USERS.codec.recorded(commit)) else "#":
                     heads[commit.stream, sign] = max(heads[commit.stream, sign], commit.version)
-        marks = {item["key"]["S"]: float(item.get("version", _NONE)["N"]) for item in self._scan(rows, "key")}
+        marks = {item["key"]["S"]: float(item.get("version", _NONE)["N"]) for item in self._scan(rows)}
         fed = [
             (GenerationName(name, one.number), sign)
             for name, sign in ((DIRECTORY.name, "#"), (STATS.name, "@"))
@@ -90,9 +89,9 @@ class Audit:
             if of == sign and version > marks.get(f"{generation}{sign}{stream}", 0)
         }
 
-    def _scan(self, table: str, *names: str) -> Iterator[dict[str, Any]]:
-        """Yield what of a table's items has these names, and their versions."""
-        attributes = {f"#{name}": name for name in (*names, "version")}
+    def _scan(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield the keys of a table's items, and their versions."""
+        attributes = {"#key": "key", "#version": "version"}
         pages = self._client.get_paginator("scan").paginate(
             TableName=table,
             ConsistentRead=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drills import rebuild as rebuild_drill
+from local.stack import STACK
+from local.toolchain import REGION
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -27,6 +30,19 @@ pytestmark = pytest.mark.stack
 
 PROGRAM = [sys.executable, "-m", "eventfold.cli.main"]
 DEADLINE_SECONDS = 60
+
+
+def on_stack(deployed: Stack, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as for a stack on AWS: one that is named."""
+    reached = {"AWS_ENDPOINT_URL": deployed.endpoint_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return subprocess.run(  # noqa: S603
+        [*PROGRAM, "--stack", STACK, "--region", REGION, *words],
+        env=os.environ | reached,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
 
 
 @pytest.fixture

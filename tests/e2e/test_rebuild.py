@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,12 +14,13 @@ import pytest
 from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.read_models.target import GenerationName
-from local.stack import STACK, _session
-from local.toolchain import REGION
-from tests.e2e.test_cli import PROGRAM
+from local.stack import _session
+from tests.e2e.test_cli import on_stack
 from tests.e2e.test_stack import create, eventually
 
 if TYPE_CHECKING:
+    import subprocess
+
     import httpx
 
     from local.stack import Stack
@@ -30,17 +29,8 @@ pytestmark = pytest.mark.stack
 
 
 def rebuild(deployed: Stack, projection: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as for a stack on AWS: one that is named, by which the state machine does the work."""
-    reached = {"AWS_ENDPOINT_URL": deployed.endpoint_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    program = [*PROGRAM, "--stack", STACK, "--region", REGION, "projection", "rebuild", projection]
-    return subprocess.run(  # noqa: S603
-        [*program, "--segments", "3", "--json"],
-        env=os.environ | reached,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    """Rebuild by the state machine, as on AWS."""
+    return on_stack(deployed, "projection", "rebuild", projection, "--segments", "3", "--json")
 
 
 def test_a_rebuild_by_the_state_machine_ends_promoted(api: httpx.Client, deployed: Stack) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,8 +11,8 @@ import httpx
 import pytest
 
 from local import stack
-from local.toolchain import REGION, sam_profile
-from tests.e2e.test_cli import PROGRAM
+from local.toolchain import sam_profile
+from tests.e2e.test_cli import on_stack
 from tests.e2e.test_stack import create, eventually
 from tests.support import ROOT
 
@@ -29,15 +27,7 @@ LOCAL = {"AuthMode": "NONE", "DeletionProtection": "false", "Architecture": ARCH
 
 def eventfold(deployed: stack.Stack, *words: str, code: int = 0) -> str:
     """Run the command on the stack, as on one on AWS; return what it says."""
-    reached = {"AWS_ENDPOINT_URL": deployed.endpoint_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    done = subprocess.run(  # noqa: S603
-        [*PROGRAM, "--stack", stack.STACK, "--region", REGION, *words],
-        env=os.environ | reached,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    done = on_stack(deployed, *words)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

@@ -99,6 +99,10 @@ class MemoryEventStore:
             return sorted(self._streams.get(stream, {}).items(), key=lambda pair: pair[0])
 
 
+_NOBODY: tuple[str, float, str | None] = ("", -1.0, None)
+"""Who holds a rebuild that nobody does: the owner, until when, and why it was released."""
+
+
 class MemoryControlStore:
     """Keeps the contracts of `ControlStore` and `ProgressStore` without durability."""
 
@@ -166,7 +170,7 @@ class MemoryControlStore:
     def hold(self, projection: str, owner: str, seconds: float, *, on: bool = False) -> float:
         """See `ProgressStore.hold`."""
         with self._lock:
-            holder, until, failure = self._holds.get(projection, ("", -1.0, None))
+            holder, until, failure = self._holds.get(projection, _NOBODY)
             mine = holder == owner and not (on and failure is not None)
             if not mine and (on or until >= self._clock()):
                 return max(until - self._clock(), 0.001)
@@ -176,13 +180,13 @@ class MemoryControlStore:
     def release(self, projection: str, owner: str, reason: str = "") -> None:
         """See `ProgressStore.release`."""
         with self._lock:
-            holder, _, failure = self._holds.get(projection, ("", -1.0, None))
+            holder, _, failure = self._holds.get(projection, _NOBODY)
             if holder == owner and failure is None:
                 self._holds[projection] = (owner, -1.0, reason)
 
     def failure(self, projection: str, owner: str) -> str:
         """See `ProgressStore.failure`."""
-        holder, _, failure = self._holds.get(projection, ("", -1.0, None))
+        holder, _, failure = self._holds.get(projection, _NOBODY)
         return failure or "" if holder == owner else ""
 
 

@@ -111,7 +111,7 @@ class Feed:
         for live in sorted(lives, key=lambda live: not live.active.shared):
             work = _Work.of(live.active, commits, streams)
             if live.active.shared:
-                work = work.without(followed & idle_in(live.active, work.commits))
+                work = work.without(idle_in(live.active, (one for one in work.commits if one.stream in followed)))
                 failed |= self._bring(live, work, report, late=late)
             else:  # A row that went on without the tally would hide what that one lacks.
                 work = work.without(failed.keys() - followed)

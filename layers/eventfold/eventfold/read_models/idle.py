@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from eventfold.core.commit import first_gap
+from eventfold.read_models.target import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,8 +68,7 @@ def unbroken(lives: Iterable[Live], marks: Marks, commits: Sequence[Commit]) -> 
     rows = [live.active for live in lives if not live.active.shared]
 
     def follows_on(target: AnyTarget, stream: str) -> bool:
-        mark = marks[target.name].get(stream) if target.name in marks else None
-        seen = mark.version if mark else 0
+        seen = version_of(marks.get(target.name, {}).get(stream))
         return first_gap(seen, [one for one in by_stream[stream] if one.version > seen]) is None
 
     following = {stream: [target for target in rows if target.follows(stream)] for stream in by_stream}

@@ -17,7 +17,7 @@ from eventfold.core.errors import BrokenStreamError, EventfoldError, StoreUnavai
 from eventfold.core.store import end_of
 from eventfold.read_models.idle import adds_nothing
 from eventfold.read_models.projections import RowConflictError
-from eventfold.read_models.target import OrderChangedError
+from eventfold.read_models.target import OrderChangedError, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -146,7 +146,7 @@ class ProjectionRunner:
         except OrderChangedError as refusal:
             result.failed[stream] = refusal
         except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
-            return self._park(target.name, stream, mark.version if mark else 0, failure)
+            return self._park(target.name, stream, version_of(mark), failure)
         return result
 
     def _park(self, name: str, stream: str, version: int | None, failure: Exception) -> BatchResult:
@@ -159,7 +159,7 @@ class ProjectionRunner:
     def _advance(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch, result: BatchResult) -> None:
         """Bring one stream up to date, and release it if that took it to the event table's end."""
         for attempt in range(1, self._attempts + 1):
-            version = mark.version if mark else 0
+            version = version_of(mark)
             pending = self._pending(target.name, stream, version, batch)
             events = [one for commit in pending.commits for one in target.codec.recorded(commit)]
             try:

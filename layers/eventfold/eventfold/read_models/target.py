@@ -129,3 +129,13 @@ class Target[M: Mark, F: Mark, E: Event](Protocol):
 
 type AnyTarget = Target[Any, Any, Any]
 """A target of whatever kind, for what works on all of them."""
+
+
+def version_of(mark: Mark | None) -> int:
+    """Return how far a target has seen a stream: 0 where it has not."""
+    return mark.version if mark else 0
+
+
+def stands_for(target: AnyTarget, folded: Mark, version: int) -> bool:
+    """Whether a mark at this version is what these events make: nothing that it lacks changes anything."""
+    return bool(target.needed(folded) <= version <= folded.version)

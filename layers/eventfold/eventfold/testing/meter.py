@@ -21,10 +21,14 @@ class Meter:
     """
 
     requests: list[str] = field(default_factory=list)
-    capacity: float = 0
     units: dict[str, float] = field(default_factory=dict)
     """The capacity by operation."""
     _lock: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def capacity(self) -> float:
+        """The capacity of all operations."""
+        return sum(self.units.values())
 
     @classmethod
     @contextmanager
@@ -45,7 +49,6 @@ class Meter:
         with self._lock:
             self.requests.append(model.name)
             for one in consumed if isinstance(consumed, list) else [consumed]:
-                self.capacity += one["CapacityUnits"]
                 self.units[model.name] = self.units.get(model.name, 0) + one["CapacityUnits"]
 
 

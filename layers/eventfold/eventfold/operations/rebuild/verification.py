@@ -19,6 +19,7 @@ from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.reading import StoppedError
 from eventfold.operations.rebuild.filling import redriven
 from eventfold.read_models.projector import reason_of
+from eventfold.read_models.target import stands_for, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,12 +84,12 @@ class Prover:
             needed = target.needed(folded) if folded else 0
             there = shown.get(reading.stream)
             mark = marks.get(reading.stream)
-            behind = folded is None or _version(mark) < max(needed, _version(there))
+            behind = folded is None or version_of(mark) < max(needed, version_of(there))
             reason = redriven(self._runner, target, reading.stream) if behind else None
             if behind:
                 mark = target.read([reading.stream]).get(reading.stream)
-            known = needed if folded and mark and mark.version <= folded.version else _version(mark)
-            if mark and _version(there) < known:
+            known = needed if folded and mark and mark.version <= folded.version else version_of(mark)
+            if mark and version_of(there) < known:
                 redriven(self._runner, self._shown, reading.stream, upto=mark.version)
             if reason is None:
                 reason, counted = self._difference(target, reading.stream, mark, folded)
@@ -109,7 +110,7 @@ class Prover:
     ) -> tuple[str | None, Counts]:
         """Return how the stored row differs from its events, and what the events up to it add to shared counters."""
         # It has gone on since, or the source did not bring it all.
-        if folded is None or not target.needed(folded) <= _version(mark) <= folded.version:
+        if folded is None or not stands_for(target, folded, version_of(mark)):
             try:
                 folded = target.fold(None, self._upto(target, stream, mark.version if mark else None))
             except StoreUnavailableError:
@@ -127,7 +128,3 @@ class Prover:
             if last is not None and commit.version > last:
                 return
             yield from target.codec.recorded(commit)
-
-
-def _version(mark: Mark | None) -> int:
-    return mark.version if mark else 0

@@ -14,6 +14,7 @@ from eventfold.operations.verify.counters import Recount
 from eventfold.operations.verify.finding import Finding
 from eventfold.read_models.projector import reason_of
 from eventfold.read_models.tallies import add_counts
+from eventfold.read_models.target import stands_for, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,8 +72,7 @@ class Fold:
     @property
     def version(self) -> int:
         """The version of the last event; 0 without events."""
-        folded = self.folded()
-        return folded.version if folded else 0
+        return version_of(self.folded())
 
     @property
     def needed(self) -> int:
@@ -82,7 +82,8 @@ class Fold:
 
     def reaches(self, version: int) -> bool:
         """Whether what is folded is what a mark at this version stands for."""
-        return self.needed <= version <= self.version
+        folded = self.folded()
+        return stands_for(self._target, folded, version) if folded else version == 0
 
 
 class ReadModelCheck:
@@ -118,7 +119,7 @@ class ReadModelCheck:
                 yield Finding(fold.stream, fold.version + 1, fold.failure, self._where)
             if fold.failure or not fold.complete:
                 self._count_quietly(fold.stream, mark)
-            elif (mark.version if mark else 0) < fold.needed:
+            elif version_of(mark) < fold.needed:
                 self._behind[fold.stream] = fold.needed
             elif mark is not None:
                 yield from self._compare(fold, mark)
@@ -134,7 +135,7 @@ class ReadModelCheck:
             marks, _ = self._read(list(self._behind))
             for stream, end in list(self._behind.items()):
                 mark = marks.get(stream)
-                there = mark.version if mark else 0
+                there = version_of(mark)
                 if there >= end or left == 0:
                     del self._behind[stream]
                     yield from self._compare(Fold(self.target, stream), mark)
