@@ -57,6 +57,7 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@cfn-lint template.yaml
 	@.tools/checkov/bin/checkov -f template.yaml >/dev/null || .tools/checkov/bin/checkov -f template.yaml
 	@.tools/sam/bin/python local/transformed.py
+	@python -m pytest -q -m aws -p no:cacheprovider --disable-warnings
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
 
 chaos: $(VENV) ## Send commands under every fault and trouble there is, then check every promise: SEED=1 COMMANDS=1000

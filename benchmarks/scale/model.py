@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import prices
 from benchmarks.scale import facts
+from eventfold.read_models.tallies import TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +62,7 @@ class Settings:
     batch_size: int = 100
     projection_writers: int = 8
     list_shards: int = 1
-    tally_shards: int = 8
+    tally_shards: int = 4
     memory_mb: int = 1_024
     gateway_quota: float = facts.GATEWAY_QUOTA
     concurrency_quota: int = facts.CONCURRENCY_QUOTA
@@ -114,25 +116,34 @@ class Model:
         working = cpu.per_commit_ms / 1000 / share * commits
         return cpu.fixed_ms / 1000 / share + 2 * self.round_trip + max(working, waiting)
 
-    def read_model_units(self, workload: Workload) -> float:
-        """Return a commit's write units in the read-model table: its row, and where it counts a transaction.
+    def read_model_units(self, workload: Workload, commits: float = 1, shards: int = 1) -> float:
+        """Return a commit's write units in the read-model table, in batches of so many: its row, and what it counts.
 
-        That one changes three items: checkpoint, total, month. tests/integration/test_read_model_costs.py has the same.
+        A commit that counts has its checkpoint in a transaction, beside total and month, which the others in it share.
+        tests/integration/test_read_model_costs.py has the same.
         """
-        return 1 + facts.TRANSACTION_FACTOR * 3 * workload.counted
+        return 1 + facts.TRANSACTION_FACTOR * (workload.counted + 2 * self.transactions(workload, commits, shards))
+
+    def transactions(self, workload: Workload, commits: float, shards: int) -> float:
+        """Return a commit's share of transactions, in batches of so many: those that count in one shard have one.
+
+        Up to `TOGETHER` of them.
+        """
+        any_counts: float = 1 - (1 - workload.counted / shards) ** commits
+        return max(any_counts * shards / commits, workload.counted / TOGETHER)
 
     def index_units(self, workload: Workload) -> float:
         """Return a commit's write units in the index: its row's entry, written or moved."""
         return 1 + (facts.MOVED_UNITS - 1) * workload.renamed
 
     def read_units(self, workload: Workload) -> float:
-        """Return a commit's read units for the read models: its row; where it counts, the checkpoint.
+        """Return a commit's read units for the read models: row, and checkpoint where it counts, at half price.
 
         A deletion finds that the checkpoint has not seen the updates: it asks whether the stream is parked, and reads
         them.
         """
         updates = 2 * (1 - workload.counted) / workload.counted
-        return 1 + workload.counted + workload.counted / 2 * (1 + math.ceil(updates * workload.kb / 4))
+        return (1 + workload.counted) / 2 + workload.counted / 2 * (1 + math.ceil(updates * workload.kb / 4))
 
     def counter_limit(self) -> float:
         """Return how many transactions a second one item of a counter takes.
@@ -150,6 +161,7 @@ class Model:
         served = settings.lanes * settings.batch_size / self.batch_seconds(settings.batch_size, settings)
         beside = (settings.concurrency_quota - settings.lanes) / command
         alone = settings.concurrency_quota / (command + self.batch_seconds(1, settings))
+        shared = self.transactions(workload, self.batch(workload.rate, _spread(workload)), settings.tally_shards)
         found = [
             Limit("ThrottlingRate", settings.throttling_rate, "throttling_rate"),
             Limit("API Gateway's quota", settings.gateway_quota, "gateway_quota"),
@@ -162,7 +174,7 @@ class Model:
             Limit(
                 "index by_sort", settings.list_shards * facts.PARTITION_WCU / self.index_units(workload), "list_shards"
             ),
-            Limit("counters", settings.tally_shards * self.counter_limit() / workload.counted, "tally_shards"),
+            Limit("counters", settings.tally_shards * self.counter_limit() / shared, "tally_shards"),
         ]
         return sorted(found, key=lambda limit: limit.rate)
 
@@ -171,7 +183,12 @@ class Model:
         rate, default = workload.rate * HEADROOM, Settings()
         units = _round(rate * self.read_model_units(workload))
         events = _round(rate * workload.kb)
-        sized = replace(default, events_warm=max(default.events_warm, events))
+        sized = _spread(workload)
+        size = self.batch(rate, sized)
+
+        def holds(shards: int) -> bool:
+            return rate * self.transactions(workload, size, shards) <= shards * self.counter_limit()
+
         running = rate * self.command_seconds(default) + min(sized.lanes, rate * self.batch_seconds(1, default))
         return replace(
             sized,
@@ -182,7 +199,7 @@ class Model:
             read_models_warm=max(default.read_models_warm, units),
             read_models_quota=max(default.read_models_quota, units),
             list_shards=max(default.list_shards, math.ceil(rate * self.index_units(workload) / facts.PARTITION_WCU)),
-            tally_shards=max(default.tally_shards, math.ceil(rate * workload.counted / self.counter_limit())),
+            tally_shards=next(one for one in count(default.tally_shards) if holds(one)),
         )
 
     def ladder(self, workload: Workload) -> Iterator[Rung]:
@@ -227,7 +244,7 @@ class Model:
         batches = commands / size
         logged = workload.rate * DAY * facts.ACCESS_LOG_BYTES + batches * cpu.batch_log_bytes
         logged += commands * (cpu.command_log_bytes + cpu.commit_log_bytes)
-        units = self.read_model_units(workload) + self.index_units(workload)
+        units = self.read_model_units(workload, size, settings.tally_shards) + self.index_units(workload)
         first = min(commands, facts.GATEWAY_TIER_A_DAY)
         return {
             "API Gateway": first * facts.GATEWAY_REQUEST + (commands - first) * facts.GATEWAY_REQUEST_PAST_300_M,
@@ -260,6 +277,12 @@ def _harmonic(count: int, power: float) -> float:
         integral = math.log(b / a) if power == 1 else (b ** (1 - power) - a ** (1 - power)) / (1 - power)
         total += integral + (b**-power - a**-power) / 2
     return float(total)
+
+
+def _spread(workload: Workload) -> Settings:
+    """Return the settings with the event table sized: it says how many lanes there are, and so how large a batch is."""
+    events = _round(workload.rate * HEADROOM * workload.kb)
+    return replace(Settings(), events_warm=max(Settings().events_warm, events))
 
 
 def _cpu_share(settings: Settings) -> float:

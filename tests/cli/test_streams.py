@@ -234,7 +234,7 @@ def test_verify_says_which_stream_and_where(
 
 
 def test_verify_finds_a_counter_wrong_that_no_stream_moves(ada: Application, run: Callable[..., Ended]) -> None:
-    item: Any = {"key": {"S": "stats#total#7"}, "created": {"N": "5"}}
+    item: Any = {"key": {"S": "stats#total#3"}, "created": {"N": "5"}}
     ada.client.put_item(TableName=READ_MODELS_TABLE, Item=item)
     ended = run(*VERIFY)
     assert (ended.code, ended.out.splitlines()[0]) == (

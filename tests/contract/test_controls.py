@@ -166,8 +166,8 @@ def test_reads_follow_a_switch_both_ways(stores: tuple[Controls, RowStore, Tally
     controls, rows, tallies = stores
     rows.put("p", Row("thing-1", 3, "{}", "old"), replaces=0)
     rows.put("p.2", Row("thing-1", 4, "{}", "new"), replaces=0)
-    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 1), replaces=None)
-    tallies.add("t.2", {"all": {"a": 2}}, Checkpoint("thing-1", 1), replaces=None)
+    tallies.add("t", {"all": {"a": 1}}, {Checkpoint("thing-1", 1): None})
+    tallies.add("t.2", {"all": {"a": 2}}, {Checkpoint("thing-1", 1): None})
 
     def seen() -> tuple[str | None, int]:
         row = rows.get_active("p", ["thing-1", "thing-2"])["thing-1"]

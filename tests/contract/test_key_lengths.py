@@ -45,7 +45,7 @@ def test_every_key_holds_the_longest_names(local_client: DynamoDBClient, local_t
     rows.put(STORED, row, replaces=0)
     assert rows.listed(STORED, prefix="n", after=None, limit=9) == [row]
     tallies = DynamoDBTallyStore(local_client, table)
-    tallies.add(STORED, {"all": {"n": 1}}, Checkpoint(STREAM, 1), replaces=None)
+    tallies.add(STORED, {"all": {"n": 1}}, {Checkpoint(STREAM, 1): None})
     assert tallies.checkpoints(STORED, [STREAM])
     parked = DynamoDBParkedStore(local_client, f"{events}-parked")
     parked.park(STORED, STREAM, 1, "why")

@@ -13,7 +13,7 @@ from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.tallies import DynamoDBTallyStore, cancel_reasons
 from eventfold.memory import MemoryParkedStore, MemoryTallyStore
 from eventfold.read_models.projections import RowConflictError
-from eventfold.read_models.tallies import Checkpoint
+from eventfold.read_models.tallies import MAX_ITEMS, Checkpoint
 from tests.conftest import PARKED_TABLE, READ_MODELS_TABLE
 from tests.support import create_table
 
@@ -89,12 +89,12 @@ def test_only_the_parking_that_was_seen_is_released(parked: ParkedStore) -> None
 
 
 def test_counters_and_checkpoint_move_together_or_not_at_all(tallies: TallyStore) -> None:
-    tallies.add("t", {"all": {"a": 2, "b": 1}, "day": {"a": 2}}, Checkpoint("thing-1", 3), replaces=None)
+    tallies.add("t", {"all": {"a": 2, "b": 1}, "day": {"a": 2}}, {Checkpoint("thing-1", 3): None})
     for replaces in (None, Checkpoint("thing-1", 2), Checkpoint("thing-1", 3, 1)):
         with pytest.raises(RowConflictError):
-            tallies.add("t", {"all": {"a": 5}}, Checkpoint("thing-1", 4), replaces=replaces)
-    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 5), replaces=Checkpoint("thing-1", 3))
-    tallies.add("t", {}, Checkpoint("thing-2", 1), replaces=None)
+            tallies.add("t", {"all": {"a": 5}}, {Checkpoint("thing-1", 4): replaces})
+    tallies.add("t", {"all": {"a": 1}}, {Checkpoint("thing-1", 5): Checkpoint("thing-1", 3)})
+    tallies.add("t", {}, {Checkpoint("thing-2", 1): None})
     assert tallies.totals("t", ["all", "day", "never"]) == {"all": {"a": 3, "b": 1}, "day": {"a": 2}}
     assert tallies.checkpoints("t", ["thing-1", "thing-2", "thing-3"]) == {
         "thing-1": Checkpoint("thing-1", 5),
@@ -102,8 +102,21 @@ def test_counters_and_checkpoint_move_together_or_not_at_all(tallies: TallyStore
     }
 
 
+def test_streams_share_a_transaction_all_of_them_or_none(tallies: TallyStore) -> None:
+    tallies.add("t", {"all": {"a": 1}}, {Checkpoint("thing-2", 1): None})
+    with pytest.raises(RowConflictError, match="'thing-2' is not at None"):
+        tallies.add("t", {"all": {"a": 3}}, {Checkpoint(f"thing-{n}", 1): None for n in (1, 2, 3)})
+    assert tallies.totals("t", ["all"]) == {"all": {"a": 1}}
+    assert list(tallies.checkpoints("t", ["thing-1", "thing-2", "thing-3"])) == ["thing-2"]
+    most = {Checkpoint(f"thing-{n}", n): Checkpoint("thing-2", 1) if n == 2 else None for n in range(1, 51)}
+    rows = {f"row {n}": {"a": n} for n in range(MAX_ITEMS - len(most))}
+    tallies.add("t", rows, most)
+    assert tallies.totals("t", list(rows)) == rows
+    assert tallies.checkpoints("t", [one.stream for one in most]) == {one.stream: one for one in most}
+
+
 def test_tallies_do_not_mix(tallies: TallyStore) -> None:
-    tallies.add("t", {"all": {"a": 1}}, Checkpoint("thing-1", 1), replaces=None)
+    tallies.add("t", {"all": {"a": 1}}, {Checkpoint("thing-1", 1): None})
     assert tallies.totals("u", ["all"]) == {}
     assert tallies.checkpoints("u", ["thing-1"]) == {}
 
@@ -113,7 +126,7 @@ def test_many_streams_add_to_the_same_rows_at_once(local_client: DynamoDBClient,
     tallies = DynamoDBTallyStore(local_client, local_tables[1])
 
     def add(n: int) -> None:
-        tallies.add("t", {"all": {"a": 1}}, Checkpoint(f"thing-{n}", 1), replaces=None)
+        tallies.add("t", {"all": {"a": 1}}, {Checkpoint(f"thing-{n}", 1): None})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(200)))
@@ -150,7 +163,7 @@ def test_the_reasons_of_a_cancelled_transaction_are_told_apart(
     monkeypatch.setattr(moto_client, "transact_write_items", cancel)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(raised):
-        DynamoDBTallyStore(moto_client, READ_MODELS_TABLE).add("t", {}, Checkpoint("thing-1", 1), replaces=None)
+        DynamoDBTallyStore(moto_client, READ_MODELS_TABLE).add("t", {}, {Checkpoint("thing-1", 1): None})
     assert len(tries) == (8 if raised is StoreUnavailableError else 1)
 
 

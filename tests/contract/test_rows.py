@@ -133,8 +133,8 @@ def test_keys_are_listed_whatever_is_in_them(moto_client: DynamoDBClient) -> Non
     stream = "thing-a#b@c!d\ne"
     rows.put("p", Row(stream, 1, "{}"), replaces=0)
     rows.put("p.2", Row(stream, 1, "{}"), replaces=0)
-    tallies.add("t", {"a#b": {"n": 1}}, Checkpoint(stream, 1), replaces=None)
-    tallies.add("t.2", {"day": {"n": 1}}, Checkpoint(stream, 1, 7), replaces=None)
+    tallies.add("t", {"a#b": {"n": 1}}, {Checkpoint(stream, 1): None})
+    tallies.add("t.2", {"day": {"n": 1}}, {Checkpoint(stream, 1, 7): None})
     DynamoDBRebuildStore(moto_client, READ_MODELS_TABLE).hold("p", "me", 1)
     listing = DynamoDBKeyListing(moto_client, READ_MODELS_TABLE, ["t"])
     assert sorted(key for page in listing.keys(0, 1) for key in page) == [

@@ -27,7 +27,7 @@ def store(client: DynamoDBClient, shards: int) -> DynamoDBTallyStore:
 
 def add(tallies: DynamoDBTallyStore, stream: str, tally: str = "t", replaces: int = 0) -> None:
     before = Checkpoint(stream, replaces) if replaces else None
-    tallies.add(tally, {"all": {"a": 1}}, Checkpoint(stream, replaces + 1), replaces=before)
+    tallies.add(tally, {"all": {"a": 1}}, {Checkpoint(stream, replaces + 1): before})
 
 
 def test_processes_of_several_settings_count_and_read_the_same(moto_client: DynamoDBClient) -> None:

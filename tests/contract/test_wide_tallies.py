@@ -131,7 +131,7 @@ def test_two_at_work_on_one_commit_count_it_once(events: MemoryEventStore, runne
             folded = target.fold(one, COUNTER.codec.recorded(batch[0]))
             assert folded is not None
             checkpoint, counts = folded.steps[0]
-            add("wide", counts, checkpoint, replaces=one)
+            add("wide", counts, {checkpoint: one})
         add(*args, **named)
 
     batch = [commit(events, "1", 1, 5)]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.functions.application import Application
 
 
+pytestmark = pytest.mark.aws
+
+
 def test_a_base_path_is_taken_off_and_put_before(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASE_PATH", "/v1")
     forget()

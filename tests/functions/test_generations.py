@@ -143,10 +143,10 @@ def test_the_active_generation_goes_no_further_than_the_others_whatever_is_commi
     _, second = app.append("1", UserCreated(name="A"), UserUpdated(name="B"))
     get = main.application.row_store.get
 
-    def get_late(projection: str, streams: Any) -> dict[str, Row]:
+    def get_late(projection: str, streams: Any, **how: bool) -> dict[str, Row]:
         if projection == "directory":
             app.append("1", UserUpdated(name="C"))
-        return get(projection, streams)
+        return get(projection, streams, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(main.application.row_store, "get", get_late)

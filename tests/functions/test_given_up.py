@@ -97,7 +97,7 @@ def test_a_batch_is_kept_until_its_streams_are_up_to_date_or_parked(
     assert app.request("GET", "/users/1").body["version"] == 2
 
 
-def unavailable(*_: object) -> None:
+def unavailable(*_: object, **__: object) -> None:
     raise StoreUnavailableError("InternalServerError")
 
 

@@ -85,7 +85,7 @@ def test_an_empty_batch_is_no_failure(app: Application) -> None:
 
 
 def test_read_models_out_of_reach_fail_the_batch_as_a_whole(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unavailable(projection: str, streams: Sequence[str]) -> None:
+    def unavailable(projection: str, streams: Sequence[str], **_: bool) -> None:
         raise StoreUnavailableError(f"{projection} {len(streams)}")
 
     commits = app.append("1", UserCreated(name="A"), start=datetime.now(UTC))
@@ -104,7 +104,7 @@ def test_read_models_out_of_reach_fail_the_batch_as_a_whole(app: Application, mo
 def test_a_read_model_out_of_reach_does_not_hold_up_the_other(
     app: Application, monkeypatch: pytest.MonkeyPatch, down: str
 ) -> None:
-    def unavailable(*_: object) -> None:
+    def unavailable(*_: object, **__: object) -> None:
         raise StoreUnavailableError("ThrottlingException")
 
     commits = app.append("1", UserCreated(name="A"), start=datetime.now(UTC))

@@ -118,7 +118,7 @@ def test_redriving_twice_changes_nothing_more(app: Application) -> None:
 def test_the_alarm_is_told_of_parked_streams_although_the_read_models_are_out_of_reach(
     app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unavailable(projection: str, streams: Sequence[str]) -> None:
+    def unavailable(projection: str, streams: Sequence[str], **_: bool) -> None:
         raise StoreUnavailableError("ThrottlingException")
 
     park(app, "1")

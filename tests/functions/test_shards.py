@@ -93,7 +93,7 @@ def test_tally_shards_may_be_changed_at_any_time(
     rebuilt: bool,  # noqa: FBT001 - one of two
 ) -> None:
     ids: list[str] = []
-    for shards in ("8", "80", "3"):
+    for shards in ("4", "80", "3"):
         monkeypatch.setenv("TALLY_SHARDS", shards)
         forget()
         ids += [app.create(f"User {n}") for n in range(12)]

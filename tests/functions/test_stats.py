@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from copy import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import batched
+from itertools import batched, groupby
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from app.users.rules import UserEvent
     from eventfold import Commit
-    from eventfold.read_models.tallies import Checkpoint, Counts
+    from eventfold.read_models.tallies import Checkpoint, Counts, Moved
     from tests.functions.application import Application
 
 
@@ -199,10 +199,10 @@ def test_statistics_equal_a_recount_after_streams_were_parked_and_redriven(
     add = main.application.tally_store.add
     commits = several_users(app)
 
-    def throttled(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
-        if checkpoint.stream in {"user-1", "user-5"}:
+    def throttled(tally: str, counts: Counts, moved: Moved) -> None:
+        if {one.stream for one in moved} & {"user-1", "user-5"}:
             raise StoreUnavailableError("ThrottlingException")
-        add(tally, counts, checkpoint, replaces=replaces)
+        add(tally, counts, moved)
 
     with monkeypatch.context() as patch:
         patch.setattr(main.application.tally_store, "add", throttled)
@@ -222,16 +222,17 @@ def test_an_answer_that_is_lost_counts_nothing_twice(
     add = main.application.tally_store.add
     calls = 0
 
-    def answers_get_lost(tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
+    def answers_get_lost(tally: str, counts: Counts, moved: Moved) -> None:
         nonlocal calls
         calls += 1
-        add(tally, counts, checkpoint, replaces=replaces)
+        add(tally, counts, moved)
         if calls <= lost:
             raise StoreUnavailableError("ReadTimeoutError")
 
     commits = several_users(app)
     monkeypatch.setattr(main.application.tally_store, "add", answers_get_lost)
-    app.project(commits)
+    for _, one in groupby(commits, key=lambda commit: commit.stream):
+        app.project(one)
     assert len(app.parked()) == lost
     assert app.redrive() == {"redriven": lost, "parked": 0}
     assert app.stats() == recount(app)
@@ -248,8 +249,8 @@ def test_a_batch_that_is_delivered_twice_at_the_same_time_is_counted_once(
     (target,) = (target for target in main.application.targets if target.name == "stats")
     deliveries = iter([commits])
 
-    def overtaken(tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
-        found = read(tally, streams)
+    def overtaken(tally: str, streams: Sequence[str], **how: bool) -> dict[str, Checkpoint]:
+        found = read(tally, streams, **how)
         for other in deliveries:
             main.application.runner.run(target, other)
         return found

@@ -152,6 +152,7 @@ def test_what_is_not_whole_is_refused(world: World, tmp_path: Path, damage: Any,
         list(open_export(place).pages(0, after=None))
 
 
+@pytest.mark.aws
 def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
     """Ten times the size: a run of 1 MB more costs 0.1 MB. The order of the whole is right."""
 
@@ -186,6 +187,7 @@ def test_a_worker_is_heard_of_while_it_sorts(world: World, tmp_path: Path) -> No
     assert pages[-1] == 13
 
 
+@pytest.mark.aws
 def test_what_the_disk_has_no_room_for_is_refused_before_it_begins(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

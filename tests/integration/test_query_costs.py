@@ -70,7 +70,7 @@ def test_statistics_are_read_in_proportion_to_shards_and_months(
     shards: int,
 ) -> None:
     tallies = DynamoDBTallyStore(local_client, local_tables[1], shards=shards)
-    tallies.add("stats", {}, Checkpoint("user-1", 1), replaces=None)
+    tallies.add("stats", {}, {Checkpoint("user-1", 1): None})
     monkeypatch.setattr(Application, "tally_store", tallies)
     last = date(2026, 7, 15)
     days = {f"{day:02}.{name}": {"N": str(counted)} for day in range(1, 32) for name in ("created", "deleted")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from contextlib import contextmanager
 from copy import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ from eventfold.application import Application, Settings
 from eventfold.dynamodb.items import commit_to_item, item_bytes
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.read_models.projections import Projection, RowTarget
+from eventfold.read_models.tallies import TOGETHER
+from eventfold.read_models.target import Change
 from eventfold.testing import Meter
 from eventfold.testing.commits import AT
 from tests.domain import COUNTER, Added, Closed
@@ -56,20 +60,28 @@ def committed(app: Application, user: str, version: int, event: Any) -> Commit:
     return commit
 
 
+@contextmanager
+def written_together(app: Application) -> Iterator[list[Any]]:
+    """Collect the items that transactions write: DynamoDB Local does not say what one costs.
+
+    An item takes twice its units: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transactions.html
+    """
+    written: list[Any] = []
+
+    def note(params: dict[str, Any], **_: object) -> None:
+        written.extend(one["Put"]["Item"] if "Put" in one else one["Update"]["Key"] for one in params["TransactItems"])
+
+    name = "before-parameter-build.dynamodb.TransactWriteItems"
+    app.dynamodb.meta.events.register(name, note)
+    yield written
+    app.dynamodb.meta.events.unregister(name, note)
+
+
 def test_what_the_users_read_models_cost_a_commit(app: Application) -> None:
     app.feed.project([committed(app, "user-0", 1, HISTORY[0][1])])  # A process's first batch asks for generations.
-    # DynamoDB Local does not say what a transaction costs: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transactions.html
-    written: list[Any] = []
-    app.dynamodb.meta.events.register(
-        "before-parameter-build.dynamodb.TransactWriteItems",
-        lambda params, **_: written.extend(
-            one["Put"]["Item"] if "Put" in one else one["Update"]["Key"] for one in params["TransactItems"]
-        ),
-    )
     for version, (what, event) in enumerate(HISTORY, 1):
         commit = committed(app, "user-1", version, event)
-        written.clear()
-        with Meter.on(app.dynamodb) as meter:
+        with Meter.on(app.dynamodb) as meter, written_together(app) as written:
             assert app.feed.project([commit]) == {}
         writes = meter.units["PutItem"] + sum(2 * math.ceil(item_bytes(one) / 1024) for one in written)
         assert writes == DIRECTORY[what] + STATS.get(what, 0), what
@@ -78,6 +90,18 @@ def test_what_the_users_read_models_cost_a_commit(app: Application) -> None:
         # What was between is looked at, and whether it is parked: it may have been missed.
         looked = ["GetItem", "Query"] if what == "deleted" else []
         assert sorted(meter.requests) == sorted(["BatchGetItem", "PutItem", *counted, *looked]), what
+
+
+@pytest.mark.parametrize("users", [1, 2, 20, 130])
+def test_the_users_of_a_batch_share_what_their_counters_cost(app: Application, users: int) -> None:
+    app.feed.project([committed(app, "user-a", 1, UserCreated(name="Ada"))])
+    with Meter.on(app.dynamodb) as meter, written_together(app) as written:
+        assert app.feed.project([committed(app, f"user-{n}", 1, UserCreated(name="Ada")) for n in range(users)]) == {}
+    shards = Counter(app.tally_store.shard(f"user-{n}") for n in range(users))
+    transactions = sum(math.ceil(some / TOGETHER) for some in shards.values())
+    assert len(written) == users + 2 * transactions, "a checkpoint each; total and month for all of a shard"
+    assert meter.requests.count("TransactWriteItems") == transactions
+    assert meter.requests.count("BatchGetItem") == math.ceil(users / 100) * 2
 
 
 def test_a_list_is_not_written_for_an_event_that_changes_nothing_it_shows(
@@ -103,7 +127,7 @@ def test_a_list_is_not_written_for_an_event_that_changes_nothing_it_shows(
         folded = target.fold(row, COUNTER.codec.recorded(commit))
         assert folded
         with Meter.on(local_client) as meter:
-            target.save(row, folded)
+            target.save([Change("counter-1", row, folded)])
         units.append(meter.capacity)
         (row,) = target.read(["counter-1"]).values()
         assert row == folded

@@ -39,14 +39,17 @@ def prune(layer: Path, services: str = "dynamodb\ns3\n") -> subprocess.Completed
     return subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603 - this very Python
 
 
+@pytest.mark.aws
 def test_services_that_are_not_listed_stay_behind_with_their_endpoints(layer: Path) -> None:
     assert prune(layer).returncode == 0
     data = layer / "botocore" / "data"
     assert sorted(one.name for one in data.iterdir()) == ["dynamodb", "endpoints.json", "s3"]
     (partition,) = json.loads((data / "endpoints.json").read_text())["partitions"]
     assert partition == {"partition": "aws", "dnsSuffix": "amazonaws.com", "services": {"dynamodb": {"a": 1}}}
+    assert "Add it to layers/dependencies/services.txt" in (data.parent / "exceptions.py").read_text()
 
 
+@pytest.mark.aws
 @pytest.mark.parametrize(
     ("change", "services", "message"),
     [

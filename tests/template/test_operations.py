@@ -130,6 +130,15 @@ def test_no_log_level_drops_the_lines_that_metrics_come_in() -> None:
     assert set(TEMPLATE["Parameters"]["LogLevel"]["AllowedValues"]) <= {"TRACE", "DEBUG", "INFO"}
 
 
+def test_nothing_is_paid_for_that_nobody_asked_for() -> None:
+    """Traces, the platform's lines for each invocation, and keys of KMS each cost more than a quiet stack."""
+    assert TEMPLATE["Parameters"]["Tracing"]["Default"] == "PassThrough"
+    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"]["SystemLogLevel"] == "WARN"
+    tracing = [properties(name)["Tracing"]["Enabled"] for name in of_type("AWS::Serverless::StateMachine")]
+    assert tracing == [{"Fn::If": ["Traces", True, False]}]
+    assert "KMSMasterKeyId" not in json.dumps(RESOURCES)
+
+
 def test_the_dashboard_shows_metrics_of_this_stack_alone() -> None:
     body = properties("Dashboard")["DashboardBody"]["Fn::Sub"][0]
     named = set(re.findall(r"\$\{(\w+)\}", body))

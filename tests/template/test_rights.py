@@ -71,6 +71,17 @@ def test_routes_are_closed_by_default() -> None:
     assert iam["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
+def test_no_page_may_call_from_a_browser_unless_its_origin_is_named() -> None:
+    """Closed by default: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html."""
+    assert TEMPLATE["Parameters"]["CorsOrigins"]["Default"] == ""
+    assert TEMPLATE["Conditions"]["HasCors"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "CorsOrigins"}]}, ""]}]
+    }
+    condition, cors, otherwise = properties("HttpApi")["DefinitionBody"]["x-amazon-apigateway-cors"]["Fn::If"]
+    assert (condition, otherwise) == ("HasCors", {"Ref": "AWS::NoValue"})
+    assert cors["allowOrigins"] == {"Ref": "CorsOrigins"}
+
+
 def test_there_is_no_other_way_in() -> None:
     """No function URL, no second API, no permission but those that SAM adds for the functions' events."""
     assert list(of_type("AWS::Serverless::HttpApi")) == ["HttpApi"]

@@ -15,7 +15,7 @@ from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.memory import MemoryEventStore, MemoryRowStore, MemoryTallyStore
 from eventfold.read_models.projections import Row, RowTarget
 from eventfold.read_models.tallies import Tally, TallyTarget
-from eventfold.read_models.target import AnyTarget
+from eventfold.read_models.target import AnyTarget, Change
 from eventfold.testing.checker import (
     Attempt,
     Ledger,
@@ -141,7 +141,8 @@ def test_a_ledger_notes_what_a_writer_was_told() -> None:
 
 def feed(target: AnyTarget, *commits: Commit) -> None:
     """Write what a new stream's commits make."""
-    target.save(None, target.fold(None, [recorded for one in commits for recorded in COUNTER.codec.recorded(one)]))
+    folded = target.fold(None, [recorded for one in commits for recorded in COUNTER.codec.recorded(one)])
+    target.save([Change(commits[0].stream, None, folded)])
 
 
 @pytest.fixture

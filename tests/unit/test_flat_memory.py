@@ -50,7 +50,7 @@ def peak(work: Callable[[], object]) -> int:
 def verify() -> None:
     rows, tallies = MemoryRowStore(), MemoryTallyStore()
     rows.put("totals", Row("counter-1", COMMITS, f'{{"total":{COMMITS}}}', f"{COMMITS:09}\0counter-1"), replaces=0)
-    tallies.add("added", {}, Checkpoint("counter-1", COMMITS), replaces=None)
+    tallies.add("added", {}, {Checkpoint("counter-1", COMMITS): None})
     targets = (RowTarget(TOTALS, rows), TallyTarget(ADDED, tallies))
     run = SegmentVerification(LongStream(), {"counter": COUNTER}, targets, 0, 1)
     assert list(run.findings()) == []

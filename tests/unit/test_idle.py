@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from eventfold import Commit
 from eventfold.core.errors import StoreUnavailableError
-from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
+from eventfold.memory import MemoryControlStore, MemoryEventStore, MemoryParkedStore
 from eventfold.read_models.feed import Feed
 from eventfold.read_models.live import Generations
 from eventfold.read_models.projections import RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 from eventfold.read_models.tallies import Tally, TallyTarget
 from tests.domain import COUNTER, TOTALS, Added
+from tests.stale import StaleRowStore, StaleTallyStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ class World:
     def __init__(self, fails: Iterator[bool]) -> None:
         self.fails = fails
         self.events, self.parked, self.controls = MemoryEventStore(), MemoryParkedStore(), MemoryControlStore()
-        self.rows, self.tallies = MemoryRowStore(self.controls), MemoryTallyStore(self.controls)
+        self.rows, self.tallies = StaleRowStore(self.controls), StaleTallyStore(self.controls)
         self.requests = 0
         for store, names in ((self.rows, ("get", "put")), (self.tallies, ("checkpoints", "add"))):
             for name in names:
@@ -114,6 +115,7 @@ def test_counters_are_right_once_the_last_record_of_each_stream_has_come(
 
 def test_an_idle_commit_asks_nothing_of_the_tally() -> None:
     world = World(iter(()))
+    world.rows.behind = world.tallies.behind = False
     for number, amount in enumerate((1, 0, 0), 1):
         commit = Commit("counter-1", number, (COUNTER.codec.encode(Added(amount=amount)),), f"commit-{number}", AT)
         world.events.append(commit, after=None)

@@ -13,13 +13,14 @@ from eventfold import Commit, Head, Recorded, load
 from eventfold.aggregates.snapshots import take_snapshot
 from eventfold.core.errors import VersionConflictError, VersionOutOfLineError
 from eventfold.core.store import end_of
-from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
+from eventfold.memory import MemoryEventStore, MemoryParkedStore
 from eventfold.read_models.projections import Projection, Row, RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 from eventfold.read_models.tallies import Tally, TallyTarget
 from eventfold.read_models.target import AnyTarget
 from eventfold.testing.checker import Ledger, check_rows, check_snapshots, check_streams, check_tally
 from tests.domain import COUNTER, Added, Closed, Total, project
+from tests.stale import StaleRowStore, StaleTallyStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 STREAMS = ["counter-1", "counter-2", "counter-3"]
@@ -38,7 +39,7 @@ class Machine(RuleBasedStateMachine):
         self.inner = MemoryEventStore()
         self.ledger = Ledger()
         self.store = self.ledger.watch(self.inner)
-        self.rows, self.tallies, self.parked = MemoryRowStore(), MemoryTallyStore(), MemoryParkedStore()
+        self.rows, self.tallies, self.parked = StaleRowStore(), StaleTallyStore(), MemoryParkedStore()
         self.poisonous = True
         self.projection = Projection("totals", "counter", COUNTER.codec, Total, self.project)
         self.tally = Tally("adds", "counter", COUNTER.codec, self.count)

@@ -13,7 +13,7 @@ from eventfold.core.errors import StoreUnavailableError
 from eventfold.memory import MemoryEventStore, MemoryParkedStore, MemoryRowStore, MemoryTallyStore
 from eventfold.read_models.projections import Projection, Row, RowTarget
 from eventfold.read_models.projector import ProjectionRunner
-from eventfold.read_models.tallies import Checkpoint, Counts, Tally, TallyTarget
+from eventfold.read_models.tallies import Counts, Moved, Tally, TallyTarget
 from tests.domain import COUNTER, Added, Closed, Total, project
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -192,10 +192,10 @@ def test_what_can_not_even_be_parked_has_to_come_again_and_holds_up_no_other_str
 
 def test_a_row_that_makes_no_sense_parks_its_stream_alone(world: World) -> None:
     class Spoilt(MemoryRowStore):
-        def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        def get(self, projection: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
             if "counter-1" in streams:
                 raise KeyError("version")
-            return super().get(projection, streams)
+            return super().get(projection, streams, consistent=consistent)
 
     world.rows = Spoilt()
     target = RowTarget(Projection("totals", "counter", COUNTER.codec, Total, project), world.rows)
@@ -208,7 +208,7 @@ def test_a_row_that_makes_no_sense_parks_its_stream_alone(world: World) -> None:
 
 def test_read_models_that_can_not_be_read_fail_the_batch_so_that_it_comes_again(world: World) -> None:
     class Down(MemoryRowStore):
-        def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        def get(self, projection: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
             raise StoreUnavailableError("ThrottlingException")
 
     target = RowTarget(Projection("totals", "counter", COUNTER.codec, Total, project), Down())
@@ -222,9 +222,9 @@ class TestTally:
         class Limited(MemoryTallyStore):
             largest = 0
 
-            def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
+            def add(self, tally: str, counts: Counts, moved: Moved) -> None:
                 self.largest = max(self.largest, len(counts))
-                super().add(tally, counts, checkpoint, replaces=replaces)
+                super().add(tally, counts, moved)
 
         def count(recorded: Recorded[Event]) -> Iterator[tuple[str, str, int]]:
             yield f"row {recorded.version}", "n", 1

@@ -75,9 +75,9 @@ def test_a_batch_is_one_write_a_stream_and_one_read() -> None:
     class Counted(MemoryRowStore):
         reads = writes = 0
 
-        def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+        def get(self, projection: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
             self.reads += 1
-            return super().get(projection, streams)
+            return super().get(projection, streams, consistent=consistent)
 
         def put(self, projection: str, row: Row, *, replaces: int) -> None:
             self.writes += 1

@@ -44,7 +44,7 @@ def test_a_tally_s_streams_are_recounted_and_remembered() -> None:
     check = ReadModelCheck(target, store, wait=no_wait)
     folds = [fold(target, store, "1", Added(amount=1), Closed()), fold(target, store, "2", Added(amount=1))]
     for one in folds:
-        tallies.add("open", {}, Checkpoint(one.stream, one.version), replaces=None)
+        tallies.add("open", {}, {Checkpoint(one.stream, one.version): None})
     assert list(check.check(folds[1:])) == []
     assert (check.recount.counts, check.recount.seen) == ({"all": {"open": 1}}, {"counter-2": 1})
     assert list(check.check(folds[:1])) == []

@@ -24,8 +24,6 @@ from eventfold.memory import (
     MemoryEventStore,
     MemoryKeyListing,
     MemoryParkedStore,
-    MemoryRowStore,
-    MemoryTallyStore,
 )
 from eventfold.operations.reading import TableSource
 from eventfold.operations.rebuild import filling
@@ -40,6 +38,7 @@ from eventfold.read_models.projector import ProjectionRunner
 from eventfold.read_models.tallies import Tally, TallyTarget
 from eventfold.testing.turns import Turns
 from tests.domain import COUNTER, TOTALS, Added
+from tests.stale import StaleRowStore, StaleTallyStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,8 +110,8 @@ class World:
         self.calm = False
         self.store = MemoryEventStore()
         self.controls = MemoryControlStore(clock=lambda: self.turns.now)
-        self.rows = MemoryRowStore(self.controls)
-        self.tallies = MemoryTallyStore(self.controls)
+        self.rows = StaleRowStore(self.controls)
+        self.tallies = StaleTallyStore(self.controls)
         self.parked = MemoryParkedStore()
         self.records: list[Commit] = []
         self.writing = self.rebuilding = True
@@ -257,7 +256,7 @@ class World:
         workers |= {f"feed {n}": self.feed for n in range(3)}
         with pytest.MonkeyPatch.context() as patch, self.turns.instead_of_time():
             patch.setattr(filling, "ThreadPoolExecutor", Inline)
-            patch.setattr(tallies, "MAX_ROWS", 2)
+            patch.setattr(tallies, "MAX_ITEMS", 4)
             self.turns.run(workers, seconds=20_000)
         self.calm = True
         feed, *_ = self.process()

@@ -175,9 +175,9 @@ def spoil(world: World) -> None:
             replaces=replaces,
         )
 
-    def wrong_count(tally: str, counts: Any, checkpoint: Any, *, replaces: Any) -> None:
-        wrong = tally == "added.2" and checkpoint.stream == "counter-3"
-        add(tally, {"all": {"events": 2}} if wrong else counts, checkpoint, replaces=replaces)
+    def wrong_count(tally: str, counts: Any, moved: Any) -> None:
+        wrong = tally == "added.2" and "counter-3" in {one.stream for one in moved}
+        add(tally, {"all": {"events": 2}} if wrong else counts, moved)
 
     world.rows.put = wrong_row  # type: ignore[method-assign] # in its place
     world.tallies.add = wrong_count  # type: ignore[method-assign] # in its place

@@ -213,7 +213,7 @@ def test_what_is_right_is_never_found_and_what_is_wrong_never_passes(
     before: list[list[tuple[int, str]]], meanwhile: list[list[tuple[int, str]]], lost: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tallies, "MAX_ROWS", 2)
+        patch.setattr(tallies, "MAX_ITEMS", 3)
         world = opened(3)
         for steps in before:
             Moving(world, [steps]).move()

@@ -1,7 +1,8 @@
 """Logs (JSON) and metrics (CloudWatch's embedded format), and what goes into them.
 
-A log is paid for by the byte. So what an invocation says when all is well goes into the line that its metrics are
-printed in: one for each command, one for each batch.
+A log is paid for by the byte. So a line says what its log group, its function and CloudWatch do not know already, and
+what a batch says when all is well goes into the line that its metrics are printed in. A command prints one line;
+CloudWatch counts commits in it (`CommitsAppended` in template.yaml).
 
 No name, email or body goes into a log line: streams, versions, ids and error types alone.
 """
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from eventfold.read_models.feed import Fed
     from eventfold.read_models.given_up import GivenUp
 
-logger = Logger()
+logger = Logger(location=None)
 metrics = Metrics()
 # A request that is refused counts nothing, and that is as it should be.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
@@ -49,6 +50,8 @@ def invocation[R](handler: Callable[[dict[str, Any], LambdaContext], R]) -> Call
 
     @wraps(handler)
     def guarded(event: dict[str, Any], context: LambdaContext) -> R:
+        logger.clear_state()
+        logger.append_keys(function_request_id=context.aws_request_id)
         try:
             return handler(event, context)
         except EventfoldError:
@@ -57,9 +60,7 @@ def invocation[R](handler: Callable[[dict[str, Any], LambdaContext], R]) -> Call
             log_failure("invocation failed", error)
             raise InvocationFailedError(type(error).__name__) from None
 
-    decorated: Callable[[dict[str, Any], Any], R] = metrics.log_metrics(
-        logger.inject_lambda_context(clear_state=True)(guarded), capture_cold_start_metric=True
-    )
+    decorated: Callable[[dict[str, Any], Any], R] = metrics.log_metrics(guarded, capture_cold_start_metric=True)
     return decorated
 
 
@@ -68,17 +69,15 @@ def counted(command: str) -> Iterator[Callable[[Outcome], Outcome]]:
     """Count what a command did, lost races included, and log it."""
 
     def count(outcome: Outcome) -> Outcome:
-        metrics.add_metric("CommitsAppended", MetricUnit.Count, int(outcome.appended > 0))
-        if outcome.conflicts:
-            metrics.add_metric("Conflicts", MetricUnit.Count, outcome.conflicts)
+        _count("Conflicts", outcome.conflicts)
         keys = {"command": command, "version": outcome.version, "events": outcome.appended}
-        _log("command handled", **keys, **{"repeated": True} if outcome.repeated else {})
+        logger.info("command handled", extra=keys | ({"repeated": True} if outcome.repeated else {}))
         return outcome
 
     try:
         yield count
     except TooManyConflictsError as lost:
-        metrics.add_metric("Conflicts", MetricUnit.Count, lost.attempts)
+        _count("Conflicts", lost.attempts)
         raise
 
 

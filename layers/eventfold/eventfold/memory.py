@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from eventfold.operations.rebuild.progress import Phase, Progress
     from eventfold.read_models.generations import ControlStore
-    from eventfold.read_models.tallies import Checkpoint, Counts
+    from eventfold.read_models.tallies import Checkpoint, Counts, Moved
 
 
 class MemoryEventStore:
@@ -198,8 +198,9 @@ class MemoryRowStore:
         self._rows: dict[tuple[str, str], Row] = {}
         self._lock = Lock()
 
-    def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+    def get(self, projection: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
         """See `RowStore.get`."""
+        del consistent
         return {stream: row for stream in streams if (row := self._rows.get((projection, stream))) is not None}
 
     def get_active(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
@@ -244,17 +245,23 @@ class MemoryTallyStore:
         self._counts: dict[tuple[str, str, str], int] = defaultdict(int)
         self._lock = Lock()
 
-    def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
+    def checkpoints(self, tally: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Checkpoint]:
         """See `TallyStore.checkpoints`."""
+        del consistent
         return {stream: found for stream in streams if (found := self._checkpoints.get((tally, stream))) is not None}
 
-    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
+    def shard(self, stream: str) -> int:
+        """See `TallyStore.shard`. There is one."""
+        del stream
+        return 0
+
+    def add(self, tally: str, counts: Counts, moved: Moved) -> None:
         """See `TallyStore.add`."""
-        key = (tally, checkpoint.stream)
         with self._lock:
-            if self._checkpoints.get(key) != replaces:
-                raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at {replaces}")
-            self._checkpoints[key] = checkpoint
+            for checkpoint, replaces in moved.items():
+                if self._checkpoints.get((tally, checkpoint.stream)) != replaces:
+                    raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at {replaces}")
+            self._checkpoints |= {(tally, checkpoint.stream): checkpoint for checkpoint in moved}
             for row, counters in counts.items():
                 for name, amount in counters.items():
                     self._counts[tally, row, name] += amount

@@ -24,7 +24,7 @@ class Settings(BaseModel, frozen=True):
     cached_states: NonNegativeInt = 1000
     projection_writers: PositiveInt = 8
     list_shards: PositiveInt = 16
-    tally_shards: PositiveInt = 8
+    tally_shards: PositiveInt = 4
     base_path: str = ""
     aws_endpoint_url: str | None = None
 

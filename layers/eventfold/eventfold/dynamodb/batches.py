@@ -23,21 +23,32 @@ SIDE_BY_SIDE = 8
 _BACKOFF = Backoff(attempts=6, base=0.05, cap=2)
 
 
-def get_items(client: DynamoDBClient, table: str, keys: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+def get_items(
+    client: DynamoDBClient, table: str, keys: Sequence[str], *, consistent: bool = True
+) -> Iterator[Mapping[str, Any]]:
     """Yield the items that exist under these `key`s, read consistently. One request for each 100, side by side.
+
+    With `consistent=False` at half the price, and an item may be as it was a moment ago, or not be there yet.
 
     Raises:
         StoreUnavailableError: throttled, after backing off as DynamoDB asks for.
     """
-    return get_by_keys(client, table, ({"key": {"S": key}} for key in keys))
+    return get_by_keys(client, table, ({"key": {"S": key}} for key in keys), consistent=consistent)
 
 
 def get_by_keys(
-    client: DynamoDBClient, table: str, keys: Iterable[Mapping[str, Any]], only: Sequence[str] = ()
+    client: DynamoDBClient,
+    table: str,
+    keys: Iterable[Mapping[str, Any]],
+    only: Sequence[str] = (),
+    *,
+    consistent: bool = True,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the items that exist under these whole keys, as `get_items` does; of `only` some attributes, if told."""
     names = {f"#{name}": name for name in only}
-    part = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if only else {}
+    part: dict[str, Any] = {"ConsistentRead": consistent}
+    if only:
+        part |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
     batches = list(batched(keys, MAX_BATCH_GET, strict=False))
     get = partial(_get, client, table, part)
     if len(batches) <= 1:
@@ -52,7 +63,7 @@ def _get(
     found: list[Mapping[str, Any]] = []
     wanted: Any = list(keys)
     for attempt in range(_BACKOFF.attempts):
-        request: Any = {table: {"Keys": wanted, "ConsistentRead": True, **part}}
+        request: Any = {table: {"Keys": wanted, **part}}
         with passing_errors_named():
             answer = client.batch_get_item(RequestItems=request)
         found += answer["Responses"].get(table, [])

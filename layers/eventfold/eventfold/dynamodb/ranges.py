@@ -55,10 +55,11 @@ class ListRanges:
         borders = self._borders(stored)
         return [f"{stored}#{n}" for n in range(bisect_right(borders, low), bisect_right(borders, high) + 1)]
 
-    def with_items(self, stored: str, keys: Sequence[str]) -> list[Mapping[str, Any]]:
+    def with_items(self, stored: str, keys: Sequence[str], *, consistent: bool = True) -> list[Mapping[str, Any]]:
         """Return the items under these keys. The borders come with the first of them that a process reads."""
         unknown = [] if stored in self._known else [ranges_key(stored)]
-        items = {item["key"]["S"]: item for item in get_items(self._client, self._table, [*unknown, *keys])}
+        found = get_items(self._client, self._table, [*unknown, *keys], consistent=consistent or bool(unknown))
+        items = {item["key"]["S"]: item for item in found}
         if unknown:
             there = items.pop(ranges_key(stored), None)
             self._known[stored] = [border["S"] for border in there["borders"]["L"]] if there else []

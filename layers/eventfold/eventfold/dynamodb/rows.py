@@ -46,9 +46,10 @@ class DynamoDBRowStore:
         self._ranges = ListRanges(client, table)
         self._reader = ActiveReader()
 
-    def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
+    def get(self, projection: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
         """See `RowStore.get`. One request for each 100 rows."""
-        items = self._ranges.with_items(projection, [f"{projection}#{stream}" for stream in streams])
+        keys = [f"{projection}#{stream}" for stream in streams]
+        items = self._ranges.with_items(projection, keys, consistent=consistent)
         return {row.stream: row for row in (self._placed(projection, item) for item in items)}
 
     def get_active(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:

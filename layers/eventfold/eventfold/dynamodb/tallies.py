@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutTypeDef, TransactWriteItemTypeDef
 
-    from eventfold.read_models.tallies import Counts
+    from eventfold.read_models.tallies import Counts, Moved
 
 _BACKOFF = Backoff(attempts=8, base=0.02, cap=2)
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -48,7 +48,7 @@ class DynamoDBTallyStore:
     the same request as for the counters, and so finds all of them. Fewer than there were are read on.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, *, shards: int = 8) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, *, shards: int = 4) -> None:
         self._client = client
         self._table = table
         self._shards = shards
@@ -56,20 +56,25 @@ class DynamoDBTallyStore:
         self._known: dict[str, int] = {}
         self._reader = ActiveReader()
 
-    def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
+    def checkpoints(self, tally: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Checkpoint]:
         """See `TallyStore.checkpoints`. One request for each 100."""
-        items = get_items(self._client, self._table, [f"{tally}@{stream}" for stream in streams])
+        keys = [f"{tally}@{stream}" for stream in streams]
+        items = get_items(self._client, self._table, keys, consistent=consistent)
         return {found.stream: found for found in map(_checkpoint, items)}
 
-    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
+    def shard(self, stream: str) -> int:
+        """See `TallyStore.shard`."""
+        return zlib.crc32(stream.encode()) % self._shards
+
+    def add(self, tally: str, counts: Counts, moved: Moved) -> None:
         """See `TallyStore.add`. One transaction, again where other transactions were in its way.
 
         A process's first one of a tally is one request more.
         """
         self._announce(tally)
-        shard = zlib.crc32(checkpoint.stream.encode()) % self._shards
+        shard = self.shard(next(iter(moved)).stream)
         items = [
-            self._move(f"{tally}@{checkpoint.stream}", checkpoint, replaces),
+            *(self._move(f"{tally}@{one.stream}", one, replaces) for one, replaces in moved.items()),
             *(self._increment(f"{tally}#{row}#{shard}", counters) for row, counters in counts.items() if counters),
         ]
         for attempt in range(_BACKOFF.attempts):
@@ -79,7 +84,8 @@ class DynamoDBTallyStore:
             except ClientError as error:
                 reasons = cancel_reasons(error)
                 if "ConditionalCheckFailed" in reasons:
-                    raise RowConflictError(f"{tally}: {checkpoint.stream!r} is not at {replaces}") from error
+                    one = list(moved)[reasons.index("ConditionalCheckFailed")]
+                    raise RowConflictError(f"{tally}: {one.stream!r} is not at {moved[one]}") from error
                 if not _PASSING_REASONS.intersection(reasons):
                     raise
                 _BACKOFF.wait(attempt)

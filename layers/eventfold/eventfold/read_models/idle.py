@@ -45,6 +45,8 @@ def idle_in(target: AnyTarget, commits: Iterable[Commit]) -> set[str]:
 def read_marks(lives: Sequence[Live], commits: Sequence[Commit]) -> Marks:
     """Read how far rows have seen the streams of these commits, where a tally follows them too. One read for each 100.
 
+    A mark may be a moment old: then fewer commits seem to follow it, and no more.
+
     What can't be read is left out: it is found, and dealt with, where it is to be fed.
     """
     marks: Marks = {}
@@ -54,7 +56,7 @@ def read_marks(lives: Sequence[Live], commits: Sequence[Commit]) -> Marks:
             streams = list(dict.fromkeys(one.stream for one in commits if live.active.follows(one.stream)))
             if any(target.follows(stream) for target in shared for stream in streams):
                 try:
-                    marks[live.active.name] = live.active.read(streams)
+                    marks[live.active.name] = live.active.read(streams, consistent=False)
                 except Exception:  # noqa: BLE001, S112 - as above
                     continue
     return marks

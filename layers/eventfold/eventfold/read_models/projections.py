@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
 from eventfold.core.commit import category_of, contiguous
 from eventfold.core.errors import EventfoldError
 from eventfold.core.events import Event
-from eventfold.read_models.target import GenerationName, check_read_model_name
+from eventfold.read_models.target import GenerationName, check_read_model_name, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eventfold.core.events import Codec, Recorded
     from eventfold.core.store import EventStore
     from eventfold.read_models.tallies import Counts
+    from eventfold.read_models.target import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class RowConflictError(EventfoldError):
 class RowStore(Protocol):
     """The port that read models are kept behind. Rows are found by projection and stream."""
 
-    def get(self, projection: str, streams: Sequence[str]) -> dict[str, Row]:
-        """Return the rows that exist, tombstones among them, read consistently."""
+    def get(self, projection: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
+        """Return the rows that exist, tombstones among them; see `Target.read` for `consistent`."""
         ...
 
     def put(self, projection: str, row: Row, *, replaces: int) -> None:
@@ -135,9 +136,9 @@ class RowTarget[R: BaseModel, E: Event]:
         """See `Target.at`."""
         return RowTarget(self._projection, self._rows, number)
 
-    def read(self, streams: Sequence[str]) -> dict[str, Row]:
+    def read(self, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
         """See `Target.read`."""
-        return self._rows.get(self.name, streams)
+        return self._rows.get(self.name, streams, consistent=consistent)
 
     def fold(self, before: Row | None, events: Iterable[Recorded[E]]) -> Row | None:
         """See `Target.fold`."""
@@ -147,9 +148,14 @@ class RowTarget[R: BaseModel, E: Event]:
         """See `Target.lay_out`."""
         self._rows.lay_out(self.name, (row.sort for row in folded if row.sort is not None))
 
-    def save(self, before: Row | None, folded: Row) -> None:
+    def grouped[C: Change[Any, Any]](self, changes: Iterable[C]) -> Iterable[Sequence[C]]:
+        """See `Target.grouped`. A write has one condition, and so one stream."""
+        return ([one] for one in changes)
+
+    def save(self, changes: Sequence[Change[Row, Row]]) -> None:
         """See `Target.save`."""
-        self._rows.put(self.name, folded, replaces=before.version if before else 0)
+        for one in changes:
+            self._rows.put(self.name, one.folded, replaces=version_of(one.before))
 
     def differs(self, mark: Row, folded: Row) -> bool:
         """See `Target.differs`."""

@@ -10,14 +10,14 @@ import traceback
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from eventfold.core.commit import first_gap
 from eventfold.core.errors import BrokenStreamError, EventfoldError, StoreUnavailableError
 from eventfold.core.store import end_of
 from eventfold.read_models.idle import adds_nothing
 from eventfold.read_models.projections import RowConflictError
-from eventfold.read_models.target import OrderChangedError, version_of
+from eventfold.read_models.target import Change, OrderChangedError, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ type Limits = Mapping[str, int]
 
 
 class ProjectionRunner:
-    """Applies batches of commits: one write for each stream in them, up to `writers` at the same time."""
+    """Applies batches of commits: one write for each group of streams in them, up to `writers` at the same time."""
 
     def __init__(self, store: EventStore, parked: ParkedStore, *, attempts: int = 3, writers: int = WRITERS) -> None:
         self._store = store
@@ -96,17 +96,30 @@ class ProjectionRunner:
             by_stream[commit.stream].append(commit)
         named, limits = dict.fromkeys(streams), upto or {}
         batches = {
-            stream: _Batch(by_stream.get(stream, []), stream in named, limits.get(stream), confirm)
+            stream: _Batch(by_stream.get(stream, []), stream in named, limits.get(stream))
             for stream in dict.fromkeys([*by_stream, *named])
             if target.follows(stream)
         }
         try:
-            marks = known if known is not None else target.read(list(batches)) if batches else {}
+            marks = (
+                known if known is not None else target.read(list(batches), consistent=bool(named)) if batches else {}
+            )
         except StoreUnavailableError:
             raise
         except Exception:  # noqa: BLE001 - one row that makes no sense fails a read of many: each is read by itself
             marks = None
-        return _sum(self._each(batches, lambda stream: self._advance_or_park(target, stream, marks, batches[stream])))
+
+        def prepare(stream: str) -> _Ready | BatchResult:
+            return self._prepare_or_park(target, stream, batches[stream], marks)
+
+        asking = [one for one in batches if marks is None or not batches[one].suffices(version_of(marks.get(one)))]
+        asked = dict(zip(asking, self._each(asking, prepare), strict=True))
+        outcomes = [asked.get(one) or prepare(one) for one in batches]
+        ready = [one for one in outcomes if isinstance(one, _Ready)]
+        groups = target.grouped(one for one in ready if one.folded is not None)
+        groups = [*groups, *([one] for one in ready if one.folded is None)]
+        saved = self._each(groups, lambda group: self._save(target, group, confirm))
+        return _sum([*(one for one in outcomes if isinstance(one, BatchResult)), *saved])
 
     def redrive(self, target: AnyTarget, streams: Iterable[str], *, upto: Limits | None = None) -> BatchResult:
         """Replay streams from the event table, from where the target stands, and release those that go through."""
@@ -130,24 +143,62 @@ class ProjectionRunner:
         self._each(streams, find)
         return found, failed
 
-    def _each[T](self, streams: Iterable[str], work: Callable[[str], T]) -> list[T]:
-        """Work on streams side by side. Whatever fails, none is still being worked on when this returns."""
-        runs = [self._pool.submit(work, stream) for stream in streams]
+    def _each[I, T](self, items: Iterable[I], work: Callable[[I], T]) -> list[T]:
+        """Work on items side by side. Whatever fails, none is still being worked on when this returns."""
+        runs = [self._pool.submit(work, item) for item in items]
         wait(runs)
         return [run.result() for run in runs]
 
-    def _advance_or_park(
-        self, target: AnyTarget, stream: str, marks: Mapping[str, Mark] | None, batch: _Batch
-    ) -> BatchResult:
-        result, mark = BatchResult(), None
+    def _prepare_or_park(
+        self, target: AnyTarget, stream: str, batch: _Batch, marks: Mapping[str, Mark] | None
+    ) -> _Ready | BatchResult:
+        mark = None
         try:
             mark = (target.read([stream]) if marks is None else marks).get(stream)
-            self._advance(target, stream, mark, batch, result)
-        except OrderChangedError as refusal:
-            result.failed[stream] = refusal
+            return self._prepare(target, stream, batch, mark)
         except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
             return self._park(target.name, stream, version_of(mark), failure)
-        return result
+
+    def _save(self, target: AnyTarget, group: Sequence[_Ready], confirm: Callable[[], None]) -> BatchResult:
+        """Write streams that are ready; where that fails, each by itself, from where it is by then."""
+        try:
+            return self._written(target, group, confirm)
+        except OrderChangedError as refusal:
+            return BatchResult(failed={one.stream: refusal for one in group})
+        except RowConflictError:
+            pass
+        except Exception as failure:  # noqa: BLE001 - as above
+            if len(group) == 1:
+                return self._park(target.name, group[0].stream, version_of(group[0].before), failure)
+        tries = self._attempts - (len(group) == 1)
+        return _sum(self._save_alone(target, one, confirm, tries) for one in group)
+
+    def _save_alone(self, target: AnyTarget, ready: _Ready, confirm: Callable[[], None], tries: int) -> BatchResult:
+        mark, stream = ready.before, ready.stream
+        refused: Exception = RowConflictError(f"{target.name}: other runs wrote {stream!r} at each attempt")
+        try:
+            for _ in range(tries):
+                mark = target.read([stream]).get(stream)
+                try:
+                    return self._written(target, [self._prepare(target, stream, ready.batch, mark)], confirm)
+                except RowConflictError as conflict:
+                    refused = conflict
+        except OrderChangedError as refusal:
+            return BatchResult(failed={stream: refusal})
+        except Exception as failure:  # noqa: BLE001 - as above
+            refused = failure
+        return self._park(target.name, stream, version_of(mark), refused)
+
+    def _written(self, target: AnyTarget, group: Sequence[_Ready], confirm: Callable[[], None]) -> BatchResult:
+        """Write streams, and release those that this takes to the event table's end."""
+        writes = [one for one in group if one.folded is not None]
+        if writes:
+            confirm()
+            target.save(writes)
+        for one in group:
+            if one.parked and self._parked.release(one.parked):
+                one.result.released.append(one.stream)
+        return _sum(one.result for one in group)
 
     def _park(self, name: str, stream: str, version: int | None, failure: Exception) -> BatchResult:
         try:
@@ -156,28 +207,16 @@ class ProjectionRunner:
             return BatchResult(failed={stream: unparked})
         return BatchResult(parked={stream: failure})
 
-    def _advance(self, target: AnyTarget, stream: str, mark: Mark | None, batch: _Batch, result: BatchResult) -> None:
-        """Bring one stream up to date, and release it if that took it to the event table's end."""
-        for attempt in range(1, self._attempts + 1):
-            version = version_of(mark)
-            pending = self._pending(target.name, stream, version, batch)
-            events = [one for commit in pending.commits for one in target.codec.recorded(commit)]
-            try:
-                if events and (folded := target.fold(mark, events)) is not None:
-                    batch.confirm()
-                    target.save(mark, folded)
-            except RowConflictError:
-                if attempt == self._attempts:
-                    raise
-                mark = target.read([stream]).get(stream)
-                continue
-            result.applied += len(pending.commits)
-            result.healed += len(pending.missing) - sum(adds_nothing(target, one) for one in pending.missing)
-            result.duplicates += len(batch.commits) - (len(pending.commits) - len(pending.missing))
-            if pending.parked and self._parked.release(pending.parked):
-                result.released.append(stream)
-            return
-        raise AssertionError("attempts is at least 1")
+    def _prepare(self, target: AnyTarget, stream: str, batch: _Batch, mark: Mark | None) -> _Ready:
+        """Make of a stream what is to be written of it, and what will have been done then."""
+        pending = self._pending(target.name, stream, version_of(mark), batch)
+        events = [one for commit in pending.commits for one in target.codec.recorded(commit)]
+        done = BatchResult(
+            applied=len(pending.commits),
+            healed=len(pending.missing) - sum(adds_nothing(target, one) for one in pending.missing),
+            duplicates=len(batch.commits) - (len(pending.commits) - len(pending.missing)),
+        )
+        return _Ready(stream, mark, target.fold(mark, events) if events else None, batch, pending.parked, done)
 
     def _pending(self, name: str, stream: str, version: int, batch: _Batch) -> _Pending:
         """Return what is to be applied behind `version`: from the batch, or from the event table where that has more.
@@ -185,31 +224,26 @@ class ProjectionRunner:
         A parked stream has left a gap behind, so the event table is read for it. Without a gap nothing is released, and
         nobody asks whether it is parked.
         """
-        fresh: Mapping[int, Commit] = {
-            commit.version: commit for commit in batch.commits if commit.version > version and batch.takes(commit)
-        }
-        done = not fresh and version >= (batch.limit or 0)
-        commits = [fresh[key] for key in sorted(fresh)]
-        short = batch.limit is not None and commits and commits[-1].last_version < batch.limit
-        if not batch.from_table and (done or (commits and not short and first_gap(version, commits) is None)):
-            return _Pending(commits)
+        fresh = batch.behind(version)
+        if batch.suffices(version):
+            return _Pending(fresh)
         parked = self._parked.find(name, stream)  # before the event table: see parking.py
-        if done and batch.limit is not None and parked is None:
+        if parked is None and batch.limit is not None and not fresh and version >= batch.limit:
             return _Pending([])
-        stored = self._store.oldest_first(stream, after=version)
-        commits = []
-        for commit in stored:
+        commits: list[Commit] = []
+        for commit in self._store.oldest_first(stream, after=version):
             if not batch.takes(commit):
                 parked = None  # it is not brought to its end
                 break
             commits.append(commit)
         gap = first_gap(version, commits)
         end = commits[-1].last_version if commits else version
-        if gap is None and fresh and end < max(fresh):
+        if gap is None and fresh and end < fresh[-1].version:
             gap = end + 1  # the stream has brought a commit that the table lacks
         if gap is not None:
             raise BrokenStreamError(stream, gap, "is missing from the event table")
-        return _Pending(commits, [commit for commit in commits if commit.version not in fresh], parked)
+        brought = {commit.version for commit in fresh}
+        return _Pending(commits, [commit for commit in commits if commit.version not in brought], parked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +265,31 @@ class _Batch:
     commits: Sequence[Commit]
     from_table: bool
     limit: int | None
-    confirm: Callable[[], None]
 
     def takes(self, commit: Commit) -> bool:
         return self.limit is None or commit.last_version <= self.limit
+
+    def behind(self, version: int) -> list[Commit]:
+        """Return its commits behind a version, each once and in order."""
+        fresh = {one.version: one for one in self.commits if one.version > version and self.takes(one)}
+        return [fresh[key] for key in sorted(fresh)]
+
+    def suffices(self, version: int) -> bool:
+        """Whether it has all that is to be applied behind a version: nobody asks the event table then."""
+        if self.from_table:
+            return False
+        fresh = self.behind(version)
+        end = fresh[-1].last_version if fresh else version
+        return end >= (self.limit or 0) and first_gap(version, fresh) is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready(Change[Any, Any]):
+    """What is to be written of a stream, if anything, and what has been done once it is written."""
+
+    batch: _Batch
+    parked: Parked | None
+    result: BatchResult
 
 
 def _sum(results: Iterable[BatchResult]) -> BatchResult:

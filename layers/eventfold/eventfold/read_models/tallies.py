@@ -1,7 +1,8 @@
 """Tallies: counters over all streams, each event counted exactly once.
 
 Many streams share a counter's row, so a version on the row can't tell what it has seen. The increments and a checkpoint
-of the stream they come from are written in one transaction instead: both or neither.
+of the stream they come from are written in one transaction instead: both or neither. Streams of one batch that count
+in the same shard share it, so that a counter is written once for all of them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import batched, groupby
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from eventfold.core.commit import category_of
 from eventfold.core.events import Event
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from eventfold.core.events import Codec, Recorded
+    from eventfold.read_models.target import Change
 
-MAX_ROWS = 99
-"""Rows in one transaction, beside the checkpoint: DynamoDB takes 100 items.
+MAX_ITEMS = 100
+"""Rows and checkpoints in one transaction.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 """
@@ -31,6 +33,9 @@ MAX_COUNTERS = 100
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 """
+
+TOGETHER = 25
+"""Streams in one transaction: most of what sharing saves, with little to do again where one stream is in the way."""
 
 type Counts = Mapping[str, Mapping[str, int]]
 """Counters by name, in rows by name."""
@@ -49,20 +54,31 @@ class Checkpoint:
     step: int = 0
 
 
+type Moved = Mapping[Checkpoint, Checkpoint | None]
+"""Checkpoints of different streams, each with the one that it replaces; None where the stream has none yet."""
+
+
 class TallyStore(Protocol):
     """The port that counters and their checkpoints are kept behind."""
 
-    def checkpoints(self, tally: str, streams: Sequence[str]) -> dict[str, Checkpoint]:
-        """Return the checkpoints that exist, read consistently."""
+    def checkpoints(self, tally: str, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Checkpoint]:
+        """Return the checkpoints that exist; see `Target.read` for `consistent`."""
         ...
 
-    def add(self, tally: str, counts: Counts, checkpoint: Checkpoint, *, replaces: Checkpoint | None) -> None:
-        """Add to counters and move the stream's checkpoint from `replaces`: both or neither.
+    def shard(self, stream: str) -> int:
+        """Return which of the items that a counter is spread over is this stream's, always the same.
 
-        At most `MAX_ROWS` rows, with at most `MAX_COUNTERS` counters each.
+        What one event adds and a later one takes away is then seen together, so no counter is seen below zero.
+        """
+        ...
+
+    def add(self, tally: str, counts: Counts, moved: Moved) -> None:
+        """Add to counters and move the checkpoints of the streams they come from, all of one shard: all or nothing.
+
+        At most `MAX_ITEMS` rows and checkpoints, with at most `MAX_COUNTERS` counters in a row.
 
         Raises:
-            RowConflictError: the checkpoint is not `replaces`.
+            RowConflictError: a checkpoint is not what it is to replace.
             StoreUnavailableError: the rows were too busy at every attempt; nothing was added.
         """
         ...
@@ -122,7 +138,7 @@ class Tallied:
 
 
 class TallyTarget[E: Event]:
-    """Keeps a generation of a tally up to date: one transaction for each stream in a batch that adds something.
+    """Keeps a generation of a tally up to date: one transaction for up to `TOGETHER` streams of a shard.
 
     What touches more rows than one transaction takes goes in several, in order: a reader may see a part of it.
     """
@@ -141,9 +157,9 @@ class TallyTarget[E: Event]:
         """See `Target.at`."""
         return TallyTarget(self._tally, self._store, number)
 
-    def read(self, streams: Sequence[str]) -> dict[str, Checkpoint]:
+    def read(self, streams: Sequence[str], *, consistent: bool = True) -> dict[str, Checkpoint]:
         """See `Target.read`."""
-        return self._store.checkpoints(self.name, streams)
+        return self._store.checkpoints(self.name, streams, consistent=consistent)
 
     def fold(self, before: Checkpoint | Tallied | None, events: Iterable[Recorded[E]]) -> Tallied | None:
         """See `Target.fold`. Whole commits share a transaction as far as it takes them; a larger one is parted."""
@@ -170,11 +186,37 @@ class TallyTarget[E: Event]:
     def lay_out(self, folded: Iterable[Tallied]) -> None:
         """See `Target.lay_out`. Counters need nothing of the kind."""
 
-    def save(self, before: Checkpoint | None, folded: Tallied) -> None:
+    def grouped[C: Change[Any, Any]](self, changes: Iterable[C]) -> Iterable[Sequence[C]]:
+        """See `Target.grouped`. Streams of one shard go together; what takes several transactions, by itself."""
+        open_groups: dict[int, tuple[list[C], dict[str, dict[str, int]]]] = {}
+        for one in changes:
+            (_, counts), *more = one.folded.steps
+            if more:
+                yield [one]
+                continue
+            shard = self._store.shard(one.stream)
+            group, total = open_groups.get(shard, ([], {}))
+            if group and (len(group) == TOGETHER or not _fit(total, counts, checkpoints=len(group) + 1)):
+                yield group
+                group, total = [], {}
+            group.append(one)
+            add_counts(total, counts)
+            open_groups[shard] = group, total
+        yield from (group for group, _ in open_groups.values())
+
+    def save(self, changes: Sequence[Change[Checkpoint, Tallied]]) -> None:
         """See `Target.save`. Events that add nothing are not written."""
-        for checkpoint, counts in folded.steps if folded.needed else ():
-            self._store.add(self.name, counts, checkpoint, replaces=before)
-            before = checkpoint
+        writes = [one for one in changes if one.folded.needed]
+        if len(writes) == 1:
+            before = writes[0].before
+            for checkpoint, counts in writes[0].folded.steps:
+                self._store.add(self.name, counts, {checkpoint: before})
+                before = checkpoint
+        elif writes:
+            total: dict[str, dict[str, int]] = {}
+            for one in writes:
+                add_counts(total, one.folded.steps[0][1])
+            self._store.add(self.name, total, {one.folded.steps[0][0]: one.before for one in writes})
 
     def differs(self, mark: Checkpoint, folded: Tallied) -> bool:
         """See `Target.differs`. What a stream has added is not kept apart: the totals are compared instead."""
@@ -208,17 +250,17 @@ def _parted(counts: Counts, skip: int) -> list[dict[str, dict[str, int]]]:
     ]
     parts: list[dict[str, dict[str, int]]] = [{}]
     for row, some in increments[skip:]:
-        if row in parts[-1] or len(parts[-1]) == MAX_ROWS:
+        if row in parts[-1] or len(parts[-1]) == MAX_ITEMS - 1:
             parts.append({})
         parts[-1][row] = some
     return parts
 
 
-def _fit(one: Counts, other: Counts) -> bool:
-    """Whether one transaction takes both."""
+def _fit(one: Counts, other: Counts, *, checkpoints: int = 1) -> bool:
+    """Whether one transaction takes both, and so many checkpoints."""
     rows = one.keys() | other.keys()
     shared = one.keys() & other.keys()
-    return len(rows) <= MAX_ROWS and all(len({*one[row], *other[row]}) <= MAX_COUNTERS for row in shared)
+    return len(rows) + checkpoints <= MAX_ITEMS and all(len({*one[row], *other[row]}) <= MAX_COUNTERS for row in shared)
 
 
 def add_counts(total: dict[str, dict[str, int]], counts: Counts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from eventfold.core.errors import EventfoldError
@@ -64,6 +65,15 @@ class Mark(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Change[M: Mark, F: Mark]:
+    """What is to be written of one stream: what `fold` made of it, and the mark it was made from, None where new."""
+
+    stream: str
+    before: M | None
+    folded: F
+
+
 class Target[M: Mark, F: Mark, E: Event](Protocol):
     """One generation of a read model: the rows of a projection, or a tally.
 
@@ -89,8 +99,12 @@ class Target[M: Mark, F: Mark, E: Event](Protocol):
         """Whether a stream's events are meant for it."""
         ...
 
-    def read(self, streams: Sequence[str]) -> Mapping[str, M]:
-        """Return how far it has seen each of these streams, read consistently; one it has not seen is left out."""
+    def read(self, streams: Sequence[str], *, consistent: bool = True) -> Mapping[str, M]:
+        """Return how far it has seen each of these streams; one it has not seen is left out.
+
+        With `consistent=False` at half the price, and a mark may be one that was there a moment ago: `save` refuses
+        what was made of such a one.
+        """
         ...
 
     def fold(self, before: M | F | None, events: Iterable[Recorded[E]]) -> F | None:
@@ -101,11 +115,15 @@ class Target[M: Mark, F: Mark, E: Event](Protocol):
         """Prepare the store for what will be about like this, before anything is written. Takes as much as it needs."""
         ...
 
-    def save(self, before: M | None, folded: F) -> None:
-        """Write it, and move the mark: both or neither.
+    def grouped[C: Change[Any, Any]](self, changes: Iterable[C]) -> Iterable[Sequence[C]]:
+        """Part changes of different streams into what `save` takes at once."""
+        ...
+
+    def save(self, changes: Sequence[Change[M, F]]) -> None:
+        """Write a group, and move the marks: all or nothing.
 
         Raises:
-            RowConflictError: the mark is no longer `before`.
+            RowConflictError: a mark is no longer what was there before.
             StoreUnavailableError: nothing was written.
         """
         ...

@@ -1,4 +1,4 @@
-"""Filling a generation: each stream folded in memory, one write a stream, beside the live feed.
+"""Filling a generation: each stream folded in memory, one write for each group of streams, beside the live feed.
 
 The live feed may be at a stream first: the write is refused then, and the stream is brought to its end from the event
 table, as by a redrive. Nothing but the generation's rows is written: no event, no snapshot; projections are pure, so a
@@ -25,6 +25,8 @@ from eventfold.operations.verify.counters import Recount
 from eventfold.read_models.generations import ControlStore
 from eventfold.read_models.projections import RowConflictError
 from eventfold.read_models.projector import reason_of
+from eventfold.read_models.tallies import TOGETHER
+from eventfold.read_models.target import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from eventfold.read_models.target import AnyTarget, Mark
 
 CHECKPOINT_SECONDS = 2.0
+CHUNK = 4 * TOGETHER
+"""Streams of which those that count in the same shard share a transaction."""
 HOLD_SECONDS = 30.0
 """How long a rebuild that has fallen silent keeps others out."""
 
@@ -157,14 +161,6 @@ class PartWork:
         return self.job.stop()
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """What became of one stream."""
-
-    redriven: bool = False
-    reason: str | None = None
-
-
 class Filler:
     """Fills parts of a generation. At most `writers` writes are under way at a time."""
 
@@ -182,17 +178,23 @@ class Filler:
         work = job.part(part)
         if work.now.done:
             return work.now
-        line: deque[_InLine] = deque()
+        together = CHUNK if job.target.shared else 1
+        chunk: list[_Folded] = []
+        line: deque[Future[list[_Filled]]] = deque()
         with ThreadPoolExecutor(self._writers) as pool:
             try:
                 for reading in work.streams():
                     folded = folded_or_none(job.target, reading)
                     place = reading.skip()
-                    future = pool.submit(self._save, job.target, reading.stream, folded)
-                    line.append(_InLine(future, place, reading))
-                    _finish(work, line, leave=2 * self._writers)
+                    chunk.append(_Folded(reading.stream, None, folded, reading.events, place))
+                    if len(chunk) == together:
+                        line.append(pool.submit(self._save, job.target, chunk))
+                        chunk = []
+                        _finish(work, line, leave=2 * self._writers)
+                line.append(pool.submit(self._save, job.target, chunk))
                 _finish(work, line)
             except StoppedError:
+                line.append(pool.submit(self._save, job.target, chunk))
                 _finish(work, line)
                 work.save()
                 return work.now
@@ -202,38 +204,58 @@ class Filler:
                 raise
         return work.end()
 
-    def _save(self, target: AnyTarget, stream: str, folded: Mark | None) -> Filled:
-        if folded is not None:
-            try:
-                patiently(lambda: target.save(None, folded))
-            except RowConflictError:
-                pass  # The live feed, or an earlier worker, was here first: what it lacks, the table has.
-            else:
-                return Filled()
-        return Filled(redriven=True, reason=redriven(self._runner, target, stream))
+    def _save(self, target: AnyTarget, chunk: Sequence[_Folded]) -> list[_Filled]:
+        saved: set[str] = set()
+        for group in target.grouped(one for one in chunk if one.folded is not None):
+            saved |= _saved(target, group)
+        return [_Filled(one) if one.stream in saved else self._redriven(target, one) for one in chunk]
+
+    def _redriven(self, target: AnyTarget, one: _Folded) -> _Filled:
+        return _Filled(one, redriven=True, reason=redriven(self._runner, target, one.stream))
 
 
 @dataclass(frozen=True, slots=True)
-class _InLine:
-    future: Future[Filled]
+class _Folded(Change[Any, Any]):
+    """A stream to be written, if it could be folded, how many events it has, and the place where it ends."""
+
+    events: int
     place: Place | None
-    reading: StreamReading[Any]
 
 
-def _finish(work: PartWork, line: deque[_InLine], leave: int = 0) -> None:
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """What became of one stream; `reason` says why it was parked."""
+
+    read: _Folded
+    redriven: bool = False
+    reason: str | None = None
+
+
+def _saved(target: AnyTarget, group: Sequence[_Folded]) -> set[str]:
+    """Write a group, or each stream by itself where one refuses; return those that were written.
+
+    Where one refuses, the live feed or an earlier worker was there first: what that lacks, the table has.
+    """
+    try:
+        patiently(lambda: target.save(group))
+    except RowConflictError:
+        return set().union(*(_saved(target, [one]) for one in group)) if len(group) > 1 else set()
+    return {one.stream for one in group}
+
+
+def _finish(work: PartWork, line: deque[Future[list[_Filled]]], leave: int = 0) -> None:
     """Count what is written, in order: a place is passed only when every stream before it is written."""
-    while line and (len(line) > leave or line[0].future.done()):
-        first = line[0]
-        filled = first.future.result()
-        now = work.now
-        changed = {
-            "place": first.place,
-            "streams": now.streams + 1,
-            "events": now.events + first.reading.events,
-            "redriven": now.redriven + filled.redriven,
-        }
-        now = now.model_copy(update=changed)
-        work.now = now.found(f"{first.reading.stream}: {filled.reason}") if filled.reason else now
+    while line and (len(line) > leave or line[0].done()):
+        for one in line[0].result():
+            now = work.now
+            changed = {
+                "place": one.read.place,
+                "streams": now.streams + 1,
+                "events": now.events + one.read.events,
+                "redriven": now.redriven + one.redriven,
+            }
+            now = now.model_copy(update=changed)
+            work.now = now.found(f"{one.read.stream}: {one.reason}") if one.reason else now
         line.popleft()
 
 
