@@ -34,6 +34,7 @@ def test_events_outlive_the_stack() -> None:
 
 def test_failed_batches_are_kept_private() -> None:
     """They hold whole events: encrypted, not public, over TLS only, and not for ever."""
+    assert RESOURCES["FailuresBucket"]["DeletionPolicy"] == "RetainExceptOnCreate", "a first deployment may fail"
     bucket = properties("FailuresBucket")
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["BucketEncryption"]
