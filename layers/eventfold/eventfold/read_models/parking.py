@@ -11,9 +11,11 @@ later stays parked.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from eventfold.core.errors import EventfoldError
 from eventfold.read_models.target import GenerationName
 
 if TYPE_CHECKING:
@@ -69,3 +71,11 @@ class ParkedStore(Protocol):
     def listed(self, projection: str | None = None) -> Iterator[Parked]:
         """Yield what is parked, of one projection or of all, read consistently."""
         ...
+
+
+def reason_of(failure: Exception) -> str:
+    """Return an error as one line without what it may quote: its type and place; the library's own words too."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    words = f": {failure}" if isinstance(failure, EventfoldError) else ""
+    return f"{type(failure).__name__}{words}{place}"

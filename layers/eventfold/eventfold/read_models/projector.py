@@ -6,16 +6,16 @@ from the table, and order is restored within each stream.
 
 from __future__ import annotations
 
-import traceback
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from eventfold.core.commit import first_gap
-from eventfold.core.errors import BrokenStreamError, EventfoldError, StoreUnavailableError
+from eventfold.core.errors import BrokenStreamError, StoreUnavailableError
 from eventfold.core.store import end_of
 from eventfold.read_models.idle import adds_nothing
+from eventfold.read_models.parking import reason_of
 from eventfold.read_models.projections import RowConflictError
 from eventfold.read_models.target import Change, OrderChangedError, version_of
 
@@ -119,7 +119,10 @@ class ProjectionRunner:
         groups = target.grouped(one for one in ready if one.folded is not None)
         groups = [*groups, *([one] for one in ready if one.folded is None)]
         saved = self._each(groups, lambda group: self._save(target, group, confirm))
-        return _sum([*(one for one in outcomes if isinstance(one, BatchResult)), *saved])
+        refused = [one for group, result in zip(groups, saved, strict=True) if result is None for one in group]
+        alone = self._each(refused, lambda one: self._save_alone(target, one, confirm))
+        parked = (one for one in outcomes if isinstance(one, BatchResult))
+        return _sum([*parked, *(one for one in saved if one), *alone])
 
     def redrive(self, target: AnyTarget, streams: Iterable[str], *, upto: Limits | None = None) -> BatchResult:
         """Replay streams from the event table, from where the target stands, and release those that go through."""
@@ -159,25 +162,24 @@ class ProjectionRunner:
         except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
             return self._park(target.name, stream, version_of(mark), failure)
 
-    def _save(self, target: AnyTarget, group: Sequence[_Ready], confirm: Callable[[], None]) -> BatchResult:
-        """Write streams that are ready; where that fails, each by itself, from where it is by then."""
+    def _save(self, target: AnyTarget, group: Sequence[_Ready], confirm: Callable[[], None]) -> BatchResult | None:
+        """Write streams that are ready. None where each is to be written by itself, from where it is by then."""
         try:
             return self._written(target, group, confirm)
         except OrderChangedError as refusal:
             return BatchResult(failed={one.stream: refusal for one in group})
         except RowConflictError:
-            pass
+            return None
         except Exception as failure:  # noqa: BLE001 - as above
-            if len(group) == 1:
-                return self._park(target.name, group[0].stream, version_of(group[0].before), failure)
-        tries = self._attempts - (len(group) == 1)
-        return _sum(self._save_alone(target, one, confirm, tries) for one in group)
+            if len(group) > 1:
+                return None
+            return self._park(target.name, group[0].stream, version_of(group[0].before), failure)
 
-    def _save_alone(self, target: AnyTarget, ready: _Ready, confirm: Callable[[], None], tries: int) -> BatchResult:
+    def _save_alone(self, target: AnyTarget, ready: _Ready, confirm: Callable[[], None]) -> BatchResult:
         mark, stream = ready.before, ready.stream
         refused: Exception = RowConflictError(f"{target.name}: other runs wrote {stream!r} at each attempt")
         try:
-            for _ in range(tries):
+            for _ in range(self._attempts - 1):
                 mark = target.read([stream]).get(stream)
                 try:
                     return self._written(target, [self._prepare(target, stream, ready.batch, mark)], confirm)
@@ -297,11 +299,3 @@ def _sum(results: Iterable[BatchResult]) -> BatchResult:
     for result in results:
         total += result
     return total
-
-
-def reason_of(failure: Exception) -> str:
-    """Return an error as one line without what it may quote: its type and place; the library's own words too."""
-    frames = traceback.extract_tb(failure.__traceback__)
-    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-    words = f": {failure}" if isinstance(failure, EventfoldError) else ""
-    return f"{type(failure).__name__}{words}{place}"

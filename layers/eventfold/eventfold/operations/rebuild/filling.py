@@ -23,8 +23,8 @@ from eventfold.operations.rebuild.progress import SHOWN_FINDINGS, Phase, Progres
 from eventfold.operations.scanning import by_stream
 from eventfold.operations.verify.counters import Recount
 from eventfold.read_models.generations import ControlStore
+from eventfold.read_models.parking import reason_of
 from eventfold.read_models.projections import RowConflictError
-from eventfold.read_models.projector import reason_of
 from eventfold.read_models.tallies import TOGETHER
 from eventfold.read_models.target import Change
 

@@ -18,7 +18,7 @@ from eventfold.core.commit import contiguous
 from eventfold.core.errors import RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.reading import StoppedError
 from eventfold.operations.rebuild.filling import redriven
-from eventfold.read_models.projector import reason_of
+from eventfold.read_models.parking import reason_of
 from eventfold.read_models.target import stands_for, version_of
 
 if TYPE_CHECKING:

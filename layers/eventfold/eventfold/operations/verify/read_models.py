@@ -12,7 +12,7 @@ from eventfold.core.commit import contiguous
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.operations.verify.counters import Recount
 from eventfold.operations.verify.finding import Finding
-from eventfold.read_models.projector import reason_of
+from eventfold.read_models.parking import reason_of
 from eventfold.read_models.tallies import add_counts
 from eventfold.read_models.target import stands_for, version_of
 

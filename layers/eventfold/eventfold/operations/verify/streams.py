@@ -10,7 +10,7 @@ from eventfold.core.errors import UnreadableStreamError
 from eventfold.core.stored import fault_in
 from eventfold.operations.scanning import Unreadable, readable
 from eventfold.operations.verify.finding import Finding
-from eventfold.read_models.projector import reason_of
+from eventfold.read_models.parking import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
