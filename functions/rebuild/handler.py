@@ -11,7 +11,7 @@ from eventfold.application.rebuilds import Part, begin, rebuild_of, work
 from eventfold.core.errors import EventfoldError, RebuildRefusedError, StoreUnavailableError
 from eventfold.operations.rebuild.steps import Rebuild
 from eventfold.read_models.generations import Generation
-from eventfold.read_models.projector import reason_of
+from eventfold.read_models.parking import reason_of
 
 HOLD_SECONDS = 300
 """Longer than a worker may be silent between two invocations."""
