@@ -56,13 +56,13 @@ def check_events(
 
 
 def check_read_models(client: DynamoDBClient, tables: Settings) -> Iterator[Finding]:
-    """Hold every generation that is fed against the events, and look for what is left of the others."""
+    """Hold every generation that is filled against the events, and look for what is left of those that are gone."""
     items, table = list(read_table(client, tables.events_table)), tables.read_models_table
     controls = DynamoDBControlStore(client, table).read([DIRECTORY.name, STATS.name])
-    live = {str(GenerationName(name, one.number)) for name, control in controls.items() for one in control.live}
+    fed = {str(GenerationName(name, one.number)): one for name, control in controls.items() for one in control.live}
     streams = list(commits_by_stream(items))
     days = sorted({TOTAL, *recount(STATS, items)})
-    for stored in sorted(live):
+    for stored in sorted(name for name, one in fed.items() if one.status != "filling"):  # A rebuild may be cut short.
         if GenerationName.parse(stored).read_model == DIRECTORY.name:
             found = check_rows(DIRECTORY, items, DynamoDBRowStore(client, table).get(stored, streams))
         else:
@@ -71,7 +71,7 @@ def check_read_models(client: DynamoDBClient, tables: Settings) -> Iterator[Find
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for key in (item["key"]["S"] for item in page["Items"]):
             stored = key.partition("!")[0].partition("#")[0].partition("@")[0]
-            if "!" not in key and stored not in live:
+            if "!" not in key and stored not in fed:
                 yield Finding(key, Wrong.NEVER_ATTEMPTED, f"generation {stored} is gone, and this is left of it")
 
 
