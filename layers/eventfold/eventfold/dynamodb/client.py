@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  #
 from eventfold.core.backoff import Backoff
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parsing import OneParse
+from eventfold.dynamodb.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,6 +78,7 @@ def create_client(
     events: Any = client.meta.events  # Typed as if no handler returned anything.
     events.register("needs-retry.dynamodb", partial(_pause_after_conflict, attempts))
     OneParse.install(client)
+    Transport.install(client, aws_session())
     return client
 
 
