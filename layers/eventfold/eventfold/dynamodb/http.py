@@ -48,11 +48,11 @@ def to_bytes(method: str, place: SplitResult, headers: Mapping[str, str | bytes]
 
 
 def read_answer(sock: socket.socket) -> Answer:
-    """Read one answer. A body that ends too early is returned as it is: its checksum tells.
+    """Read one answer.
 
     Raises:
         MalformedAnswerError: it is none.
-        EOFError: the other end closed before it was there, or within a chunk.
+        EOFError: the other end closed before it was there whole.
         OSError: the connection failed; TimeoutError: nothing came in time.
     """
     status, first, headers, rest = _read_head(sock)
@@ -97,9 +97,9 @@ def _read_head(sock: socket.socket, buffer: bytes = b"") -> tuple[int, bytes, di
 
 def _read_up_to(sock: socket.socket, buffer: bytes, size: int) -> bytes:
     parts, so_far = [buffer], len(buffer)
-    while so_far < size and (more := sock.recv(min(_CHUNK_BYTES, size - so_far))):
-        parts.append(more)
-        so_far += len(more)
+    while so_far < size:
+        parts.append(_receive(sock))
+        so_far += len(parts[-1])
     return b"".join(parts)
 
 

@@ -2,10 +2,11 @@
 
 botocore's `before-send` event lets a handler answer a request by itself. Signing, retries, checksums, credentials and
 endpoints stay botocore's; certificates are checked by the TLS library, with the authorities that botocore trusts. Each
-failure is raised as the error that botocore raises for it, so it is retried, or not, as ever.
+failure is raised as the error that botocore raises for it, so it is retried, or not, as ever. One is told that botocore
+passes over: an answer that is cut off, of which it makes an empty one, or takes what there is after the last try.
 https://docs.aws.amazon.com/boto3/latest/guide/events.html
 
-botocore's own way is taken where a proxy, other certificates or keep-alive probes are asked for, and where another
+botocore's own way is taken where a proxy, a client's certificate or keep-alive probes are asked for, and where another
 handler answers, as moto's does.
 """
 
@@ -15,6 +16,7 @@ import os
 import select
 import socket
 import ssl
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -50,29 +52,27 @@ _PORTS = {"http": 80, "https": 443}
 class Transport:
     """Sends one client's requests."""
 
-    def __init__(self, *, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(self, *, connect_timeout: float, read_timeout: float, authorities: str) -> None:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
+        self._authorities = authorities
         self._idle: dict[str, deque[_Connection]] = {}
         self._hosts: dict[str, SplitResult] = {}
         self._tls: ssl.SSLContext | None = None
         self._sessions: dict[str, ssl.SSLSession | None] = {}
         self._others = [one[1] for one in BUILTIN_HANDLERS if one[0].startswith("before-send")]
         self._process = os.getpid()
+        weakref.finalize(self, _close_all, self._idle)
 
     @classmethod
     def install(cls, client: DynamoDBClient, session: Session) -> Self | None:
         """Send a client's requests, unless it asks for what botocore's own way alone does; return what sends them."""
         config: Any = client.meta.config  # Its options are set when it is made, and typed nowhere.
-        if (
-            session.get_config_variable("ca_bundle")
-            or config.proxies
-            or get_environ_proxies(client.meta.endpoint_url)
-            or config.client_cert
-            or config.tcp_keepalive
-        ):
+        proxies = config.proxies or get_environ_proxies(client.meta.endpoint_url)
+        if proxies or config.client_cert or config.tcp_keepalive:
             return None
-        one = cls(connect_timeout=config.connect_timeout, read_timeout=config.read_timeout)
+        authorities: Any = session.get_config_variable("ca_bundle") or get_cert_path(verify=True)
+        one = cls(connect_timeout=config.connect_timeout, read_timeout=config.read_timeout, authorities=authorities)
         events: Any = client.meta.events  # Typed as if no handler returned anything.
         events.register_last("before-send.dynamodb", one.before_send)
         return one
@@ -124,7 +124,9 @@ class Transport:
     def _connection(self, url: str, place: SplitResult) -> _Connection:
         """Return one that is kept and still open, the one used last first, or else a new one."""
         if self._process != os.getpid():  # Forked: what is open is the other process's.
-            self._idle, self._sessions, self._process = {}, {}, os.getpid()
+            _close_all(self._idle)  # Here alone: it has its own descriptors.
+            self._sessions.clear()
+            self._process = os.getpid()
         idle = self._idle.get(place.netloc)
         while idle:
             try:
@@ -167,10 +169,19 @@ class Transport:
     def _context(self) -> ssl.SSLContext:
         """Return the TLS settings, the library's defaults: verified, by name, against botocore's authorities."""
         if self._tls is None:
-            context = ssl.create_default_context(cafile=get_cert_path(True))  # noqa: FBT003 - botocore's own
+            folder = os.path.isdir(self._authorities)  # noqa: PTH112 - pathlib is an import more
+            context = ssl.create_default_context(
+                capath=self._authorities if folder else None, cafile=None if folder else self._authorities
+            )
             context.set_alpn_protocols(["http/1.1"])
             self._tls = context
         return self._tls
+
+
+def _close_all(idle: dict[str, deque[_Connection]]) -> None:
+    for kept in idle.values():
+        while kept:
+            kept.pop().close()
 
 
 class _Connection:
