@@ -13,7 +13,6 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  #
 from eventfold.core.backoff import Backoff
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parsing import OneParse
-from eventfold.dynamodb.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,7 +77,6 @@ def create_client(
     events: Any = client.meta.events  # Typed as if no handler returned anything.
     events.register("needs-retry.dynamodb", partial(_pause_after_conflict, attempts))
     OneParse.install(client)
-    Transport.install(client, aws_session())
     return client
 
 

@@ -8,6 +8,8 @@ https://docs.aws.amazon.com/boto3/latest/guide/events.html
 
 botocore's own way is taken where a proxy, a client's certificate or keep-alive probes are asked for, and where another
 handler answers, as moto's does.
+
+A client takes it where it is told to: `Transport.install(client, aws_session())`.
 """
 
 from __future__ import annotations
