@@ -28,6 +28,7 @@ hypothesis.settings.load_profile("default")
 READ_MODELS_TABLE = "read-models"
 PARKED_TABLE = "parked"
 FAILURES_BUCKET = "failures"
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "eventfold")  # Read when the handlers are imported.
 
 
 @pytest.fixture(autouse=True)
