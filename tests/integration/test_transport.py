@@ -39,10 +39,10 @@ READ_TIMEOUT = 0.3
 
 
 def head(*more: str, status: str = "200 OK", length: int | None = len(BODY)) -> bytes:
+    """Return an answer's headers; with its checksum, where it is that of `BODY`."""
     lines = [f"HTTP/1.1 {status}", *([] if length is None else [f"Content-Length: {length}"]), *more]
-    return (
-        "\r\n".join([*lines, f"x-amz-crc32: {zlib.crc32(BODY)}"][: len(lines) + (length == len(BODY))]) + "\r\n\r\n"
-    ).encode()
+    lines += [f"x-amz-crc32: {zlib.crc32(BODY)}"] if length == len(BODY) else []
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def says(answer: bytes, *, stays: bool = True) -> Act:

@@ -85,7 +85,7 @@ class Transport:
         Raises:
             HTTPClientError, ConnectionError: those of botocore.
         """
-        if self._others and any(getattr(other, "enabled", True) for other in self._others):
+        if any(getattr(other, "enabled", True) for other in self._others):
             return None
         if getattr(request, "context", {}).get("read_timeout") is not None:  # One request's own timeout.
             return None

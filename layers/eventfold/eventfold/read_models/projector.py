@@ -112,17 +112,21 @@ class ProjectionRunner:
         def prepare(stream: str) -> _Ready | BatchResult:
             return self._prepare_or_park(target, stream, batches[stream], marks)
 
-        asking = [one for one in batches if marks is None or not batches[one].suffices(version_of(marks.get(one)))]
+        asking = [one for one in batches if marks is None or batches[one].whole(version_of(marks.get(one))) is None]
         asked = dict(zip(asking, self._each(asking, prepare), strict=True))
         outcomes = [asked.get(one) or prepare(one) for one in batches]
         ready = [one for one in outcomes if isinstance(one, _Ready)]
         groups = target.grouped(one for one in ready if one.folded is not None)
         groups = [*groups, *([one] for one in ready if one.folded is None)]
         saved = self._each(groups, lambda group: self._save(target, group, confirm))
-        refused = [one for group, result in zip(groups, saved, strict=True) if result is None for one in group]
-        alone = self._each(refused, lambda one: self._save_alone(target, one, confirm))
-        parked = (one for one in outcomes if isinstance(one, BatchResult))
-        return _sum([*parked, *(one for one in saved if one), *alone])
+        refused = [
+            (one, result)
+            for group, result in zip(groups, saved, strict=True)
+            if isinstance(result, Exception)
+            for one in group
+        ]
+        alone = self._each(refused, lambda one: self._save_alone(target, *one, confirm))
+        return _sum(one for one in (*outcomes, *saved, *alone) if isinstance(one, BatchResult))
 
     def redrive(self, target: AnyTarget, streams: Iterable[str], *, upto: Limits | None = None) -> BatchResult:
         """Replay streams from the event table, from where the target stands, and release those that go through."""
@@ -153,43 +157,45 @@ class ProjectionRunner:
         return [run.result() for run in runs]
 
     def _prepare_or_park(
-        self, target: AnyTarget, stream: str, batch: _Batch, marks: Mapping[str, Mark] | None
+        self,
+        target: AnyTarget,
+        stream: str,
+        batch: _Batch,
+        marks: Mapping[str, Mark] | None = None,
+        mark: Mark | None = None,
     ) -> _Ready | BatchResult:
-        mark = None
+        """Make a stream ready from its mark in `marks`, or as it is read now; `mark` is the one known before that."""
         try:
             mark = (target.read([stream]) if marks is None else marks).get(stream)
             return self._prepare(target, stream, batch, mark)
         except Exception as failure:  # noqa: BLE001 - a projection is the user's code: it may raise anything
             return self._park(target.name, stream, version_of(mark), failure)
 
-    def _save(self, target: AnyTarget, group: Sequence[_Ready], confirm: Callable[[], None]) -> BatchResult | None:
-        """Write streams that are ready. None where each is to be written by itself, from where it is by then."""
+    def _save(self, target: AnyTarget, group: Sequence[_Ready], confirm: Callable[[], None]) -> BatchResult | Exception:
+        """Write streams that are ready; return why, where each is to be written by itself, from where it is by then."""
         try:
             return self._written(target, group, confirm)
         except OrderChangedError as refusal:
             return BatchResult(failed={one.stream: refusal for one in group})
-        except RowConflictError:
-            return None
+        except RowConflictError as conflict:
+            return conflict
         except Exception as failure:  # noqa: BLE001 - as above
             if len(group) > 1:
-                return None
+                return failure
             return self._park(target.name, group[0].stream, version_of(group[0].before), failure)
 
-    def _save_alone(self, target: AnyTarget, ready: _Ready, confirm: Callable[[], None]) -> BatchResult:
-        mark, stream = ready.before, ready.stream
-        refused: Exception = RowConflictError(f"{target.name}: other runs wrote {stream!r} at each attempt")
-        try:
-            for _ in range(self._attempts - 1):
-                mark = target.read([stream]).get(stream)
-                try:
-                    return self._written(target, [self._prepare(target, stream, ready.batch, mark)], confirm)
-                except RowConflictError as conflict:
-                    refused = conflict
-        except OrderChangedError as refusal:
-            return BatchResult(failed={stream: refusal})
-        except Exception as failure:  # noqa: BLE001 - as above
-            refused = failure
-        return self._park(target.name, stream, version_of(mark), refused)
+    def _save_alone(
+        self, target: AnyTarget, ready: _Ready, refused: Exception, confirm: Callable[[], None]
+    ) -> BatchResult:
+        for _ in range(self._attempts - 1):
+            again = self._prepare_or_park(target, ready.stream, ready.batch, mark=ready.before)
+            if isinstance(again, BatchResult):
+                return again
+            result = self._save(target, [again], confirm)
+            if isinstance(result, BatchResult):
+                return result
+            ready, refused = again, result
+        return self._park(target.name, ready.stream, version_of(ready.before), refused)
 
     def _written(self, target: AnyTarget, group: Sequence[_Ready], confirm: Callable[[], None]) -> BatchResult:
         """Write streams, and release those that this takes to the event table's end."""
@@ -226,9 +232,9 @@ class ProjectionRunner:
         A parked stream has left a gap behind, so the event table is read for it. Without a gap nothing is released, and
         nobody asks whether it is parked.
         """
+        if (whole := batch.whole(version)) is not None:
+            return _Pending(whole)
         fresh = batch.behind(version)
-        if batch.suffices(version):
-            return _Pending(fresh)
         parked = self._parked.find(name, stream)  # before the event table: see parking.py
         if parked is None and batch.limit is not None and not fresh and version >= batch.limit:
             return _Pending([])
@@ -276,13 +282,13 @@ class _Batch:
         fresh = {one.version: one for one in self.commits if one.version > version and self.takes(one)}
         return [fresh[key] for key in sorted(fresh)]
 
-    def suffices(self, version: int) -> bool:
-        """Whether it has all that is to be applied behind a version: nobody asks the event table then."""
+    def whole(self, version: int) -> list[Commit] | None:
+        """Return all that is to be applied behind a version; None where the event table has to be asked for it."""
         if self.from_table:
-            return False
+            return None
         fresh = self.behind(version)
         end = fresh[-1].last_version if fresh else version
-        return end >= (self.limit or 0) and first_gap(version, fresh) is None
+        return fresh if end >= (self.limit or 0) and first_gap(version, fresh) is None else None
 
 
 @dataclass(frozen=True, slots=True)
