@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from benchmarks.load.samples import Samples
     from local.stack import Stack
 
 
@@ -32,13 +33,19 @@ def deployed(tmp_path: Path) -> Iterator[Stack]:
         yield running
 
 
+def each_method_in(samples: Samples) -> bool:
+    return {one.route.partition(" ")[0] for one in samples.mix} >= {"POST", "PATCH", "GET"}
+
+
 @pytest.mark.stack
 def test_a_short_load_runs_without_errors_and_leaves_clean_tables(deployed: Stack, tmp_path: Path) -> None:
     subprocess.run(["make", ".tools/load/.ready"], cwd=ROOT, check=True)  # noqa: S607 - the Makefile's own way
     warm_up(deployed, 2)
     samples = run(deployed, tmp_path / "load.jsonl", 2, 5)
+    if not each_method_in(samples):  # A busy machine spends the first seconds on the users to begin with.
+        samples = run(deployed, tmp_path / "longer.jsonl", 2, 60)
     assert samples.errors == []
-    assert {one.route.partition(" ")[0] for one in samples.mix} >= {"POST", "PATCH", "GET"}
+    assert each_method_in(samples)
     assert samples.lags
     assert [str(found) for found in check(deployed, samples.answers)] == []
     cpu = timings.cpu_times(deployed)

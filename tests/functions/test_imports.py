@@ -33,5 +33,7 @@ def test_the_command_function_starts_without_read_models_boto3_and_collections_o
     rooms = (*queries, "eventfold.memory", "eventfold.read_models", "eventfold.operations", "boto3")
     assert [module for module in modules if module.startswith(rooms)] == []
     dynamodb = {module for module in modules if module.startswith("eventfold.dynamodb.")}
-    assert dynamodb == {f"eventfold.dynamodb.{part}" for part in ("client", "items", "parsing", "store")}
+    assert dynamodb == {
+        f"eventfold.dynamodb.{part}" for part in ("client", "http", "items", "parsing", "store", "transport")
+    }
     assert objects < threshold, "a start makes so many that they are looked through before the first answer"

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  #
 from eventfold.core.backoff import Backoff
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parsing import OneParse
+from eventfold.dynamodb.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,12 +58,18 @@ def aws_session() -> Session:
 
 
 def create_client(
-    endpoint_url: str | None = None, *, connect_timeout: float = 1, read_timeout: float = 2, attempts: int = 3
+    endpoint_url: str | None = None,
+    *,
+    connect_timeout: float = 1,
+    read_timeout: float = 2,
+    attempts: int = 3,
+    own_transport: bool = True,
 ) -> DynamoDBClient:
     """Return a client that gives up, in the worst case, after `attempts` times both timeouts, in seconds, and pauses.
 
     botocore's defaults wait 60 s for an answer, longer than any function here may run. The region comes
-    from the environment, as AWS's own tools take it; so does the endpoint, unless it is named.
+    from the environment, as AWS's own tools take it; so does the endpoint, unless it is named. Requests go over
+    `transport.py`, or botocore's own way where `own_transport` is false.
     """
     config = Config(
         # botocore builds its long User-Agent anew, and walks each request to check it: a fifth of a write's CPU.
@@ -77,6 +84,8 @@ def create_client(
     events: Any = client.meta.events  # Typed as if no handler returned anything.
     events.register("needs-retry.dynamodb", partial(_pause_after_conflict, attempts))
     OneParse.install(client)
+    if own_transport:
+        Transport.install(client, aws_session())
     return client
 
 

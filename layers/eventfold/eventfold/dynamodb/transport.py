@@ -6,10 +6,8 @@ failure is raised as the error that botocore raises for it, so it is retried, or
 passes over: an answer that is cut off, of which it makes an empty one, or takes what there is after the last try.
 https://docs.aws.amazon.com/boto3/latest/guide/events.html
 
-botocore's own way is taken where a proxy, a client's certificate or keep-alive probes are asked for, and where another
-handler answers, as moto's does.
-
-A client takes it where it is told to: `Transport.install(client, aws_session())`.
+botocore's own way is taken where a proxy, a client's certificate or keep-alive probes are asked for, and where moto's
+handler answers. botocore asks every handler: another one that answers says so by `request.answered = True`.
 """
 
 from __future__ import annotations
@@ -85,7 +83,7 @@ class Transport:
         Raises:
             HTTPClientError, ConnectionError: those of botocore.
         """
-        if any(getattr(other, "enabled", True) for other in self._others):
+        if any(getattr(other, "enabled", True) for other in self._others) or getattr(request, "answered", False):
             return None
         if getattr(request, "context", {}).get("read_timeout") is not None:  # One request's own timeout.
             return None

@@ -216,8 +216,10 @@ class FaultInjector:
 def _answered(request: AWSPreparedRequest, status: int, body: Mapping[str, object]) -> AWSResponse:
     """Answer a request that is not sent.
 
-    moto answers from the same botocore event and is asked all the same: it gets a request that changes nothing.
+    botocore asks all who may answer. The library's own transport is told that it is done; moto is asked all the same,
+    and gets a request that changes nothing.
     """
+    request.answered = True  # type: ignore[attr-defined]
     request.headers["X-Amz-Target"] = _HARMLESS
     request.body = b"{}"
     return AWSResponse(request.url, status, HTTPHeaders(), _Body(body))
