@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from benchmarks.payload import changed
 from eventfold import Command, CommandHandler, Commit, Decider, Event, Head, load, stream_name, take_snapshot
 from eventfold.aggregates.handling import new_commit_id, utc_now
-from eventfold.aggregates.loading import first_page
+from eventfold.aggregates.pages import first_page
 from eventfold.core.errors import TooManyConflictsError, VersionConflictError
 from eventfold.dynamodb import create_client
 from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore

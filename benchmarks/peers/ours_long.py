@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve, new
 from eventfold import Commit, Recorded, Snapshot, load, load_at, load_version, stream_name, take_snapshot
 from eventfold.aggregates.history import read_page
-from eventfold.aggregates.loading import DEFAULT_INTERVAL, first_page
+from eventfold.aggregates.pages import DEFAULT_INTERVAL, first_page
 from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
 from eventfold.dynamodb.rows import DynamoDBRowStore
 from eventfold.memory import MemoryParkedStore

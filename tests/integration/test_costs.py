@@ -153,6 +153,19 @@ def test_a_command_behind_a_snapshot_reads_one_page_of_short_commits(
     assert meter.capacity - 1 <= 2
 
 
+def test_a_cold_command_is_two_requests_where_nobody_takes_snapshots(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    writer = CommandHandler(store, COUNTER)
+    for _ in range(100):
+        writer.handle("1", Add(amount=1))
+    cold = CommandHandler(store, COUNTER, cached_states=0)
+    for requests in (4, 4, 4, 4, 2, 2):  # Once the last four had to read it all, it is asked for at once.
+        with Meter.on(local_client) as meter:
+            cold.handle("1", Add(amount=1))
+        assert meter.requests == ["Query"] * (requests - 1) + ["PutItem"]
+
+
 def test_a_lost_race_costs_one_write_and_no_read(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:
     store.append(commit("thing-1", 1), after=None)
     with Meter.on(local_client) as meter, pytest.raises(VersionConflictError):

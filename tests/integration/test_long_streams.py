@@ -26,7 +26,7 @@ from eventfold import (
     take_snapshot,
 )
 from eventfold.aggregates.history import read_page
-from eventfold.aggregates.loading import DEFAULT_INTERVAL
+from eventfold.aggregates.pages import DEFAULT_INTERVAL
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
 from eventfold.testing import Meter

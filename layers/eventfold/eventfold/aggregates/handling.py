@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from eventfold.aggregates.caching import CACHED_STATES, StateCache
-from eventfold.aggregates.loading import DEFAULT_INTERVAL, Loaded, apply, first_page, follow, load
+from eventfold.aggregates.loading import Loaded, apply, follow, load
+from eventfold.aggregates.pages import DEFAULT_INTERVAL, FirstPages
 from eventfold.aggregates.snapshots import crosses_boundary
 from eventfold.core.backoff import Backoff
 from eventfold.core.commit import Commit, CommitRef
@@ -116,6 +117,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         self._store = store
         self._decider = decider
         self._snapshot_every = snapshot_every
+        self._pages = FirstPages(snapshot_every)
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._cache: StateCache[S] = StateCache(cached_states)
@@ -189,8 +191,9 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         return self._decider.decide(command, loaded.state) or Outcome(loaded.version)
 
     def _load(self, stream: str, *, consistent: bool) -> Loaded[S]:
-        page_size = first_page(self._snapshot_every)
-        return load(self._store, self._decider, stream, page_size=page_size, consistent=consistent)
+        loaded = load(self._store, self._decider, stream, page_size=self._pages.size(), consistent=consistent)
+        self._pages.learn(loaded)
+        return loaded
 
     def _commit(self, loaded: Loaded[S], events: tuple[StoredEvent, ...], ref: CommitRef, request: Request) -> Commit:
         first, last = loaded.version + 1, loaded.version + len(events)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from eventfold.aggregates.loading import DEFAULT_INTERVAL
+from eventfold.aggregates.pages import DEFAULT_INTERVAL
 from eventfold.core.commit import Commit
 from eventfold.core.events import Event
 

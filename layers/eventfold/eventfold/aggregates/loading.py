@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
 
+from eventfold.aggregates.pages import first_page
 from eventfold.core.commit import REMEMBERED_COMMITS, Commit, CommitRef, Head
 from eventfold.core.errors import BrokenStreamError
 from eventfold.core.events import Event
@@ -19,22 +20,10 @@ if TYPE_CHECKING:
     from eventfold.core.decider import Command, Decider
     from eventfold.core.store import EventStore, Item
 
-DEFAULT_INTERVAL = 50
-"""Events between two snapshots."""
-
 HELD_BYTES = 32_000_000
 """How much of a stream, about, a load holds while it looks for a snapshot from the end. Behind that it is streamed."""
 _COMMIT_BYTES = 2_000
 """What a commit that was read takes in memory besides its events, about."""
-
-
-def first_page(interval: int = DEFAULT_INTERVAL) -> int:
-    """Return how many items a load asks for first, where snapshots are `interval` events apart.
-
-    Half of them, and some for a snapshot that is still on its way: most loads find their snapshot there, and a second
-    request costs less than always reading the other half.
-    """
-    return interval // 2 + 6
 
 
 class Loaded[S](NamedTuple):

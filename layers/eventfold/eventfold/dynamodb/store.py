@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # DynamoDB reserves several hundred words, `stream` among them.
 _KEY_NAMES = {"#stream": "stream", "#version": "version"}
 
+_FURTHER = 8
+"""How many times as much the third page of a read asks for, and each after it."""
 MAX_PAGE_ITEMS = 10_000
 """No page is asked for more: the smallest commits fill 1 MB with as many, and there DynamoDB ends a page by itself."""
 
@@ -118,7 +120,11 @@ class DynamoDBEventStore:
                     raise  # A snapshot is a shortcut: one that can't be read costs a longer replay, never an answer.
 
     def _stored(self, query: QueryInputTypeDef) -> Iterator[Mapping[str, Any]]:
-        """Follow every page: a page ends at 1 MB, and a stream does not."""
+        """Follow every page: a page ends at 1 MB, and a stream does not.
+
+        `Limit` is a guess at what the reader needs. Where it was not enough, as much again mostly is; then it is far.
+        """
+        growth = 1
         while True:
             with passing_errors_named():
                 page = self._client.query(**query)
@@ -128,8 +134,8 @@ class DynamoDBEventStore:
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
             del page  # One page is held at a time.
             if "Limit" in query:
-                # A guess at what the reader needs, and it was not enough.
-                query["Limit"] = min(2 * query["Limit"], MAX_PAGE_ITEMS)
+                query["Limit"] = min(growth * query["Limit"], MAX_PAGE_ITEMS)
+                growth = _FURTHER
 
 
 def _refused_by(error: ClientError) -> Commit | None:
