@@ -56,7 +56,7 @@ def test_a_page_s_limit_grows_to_a_cap(read: str, page_size: int) -> None:
     client = OneItemAPage(40)
     store = DynamoDBEventStore(cast("DynamoDBClient", client), "events")
     assert len(list(getattr(store, read)("counter-1", page_size=page_size))) == 40
-    assert client.limits == [min(page_size * 2**page, MAX_PAGE_ITEMS) for page in range(40)]
+    assert client.limits == [min(page_size * 8 ** max(page - 1, 0), MAX_PAGE_ITEMS) for page in range(40)]
 
 
 class LongStream(MemoryEventStore):
