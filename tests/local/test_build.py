@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import botocore
 import pytest
 
 from local.build import LOCAL_BUILD
 from local.toolchain import ROOT
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PRUNE = ROOT / "layers" / "dependencies" / "prune.py"
 SAYS = "        \"Unknown service: '{service_name}'. Valid service names are: \"\n"
+MODEL = {
+    "operations": {"PutItem": {"name": "PutItem", "documentation": "<p>Puts</p>"}},
+    "shapes": {"A": {"members": {"documentation": {"shape": "B", "documentation": "of it"}}, "enum": ["x"]}},
+}
+HANDLERS = (
+    '"""All."""\n\nfrom json import dumps, loads\nfrom asyncio import run\n\n__all__ = ["dumps", "loads", "run"]\n'
+)
 
 
 @pytest.fixture
@@ -29,6 +36,15 @@ def layer(tmp_path: Path) -> Path:
     partition = {"partition": "aws", "dnsSuffix": "amazonaws.com", "services": {"dynamodb": {"a": 1}, "ec2": {}}}
     (data / "endpoints.json").write_text(json.dumps({"version": 3, "partitions": [partition]}))
     (data.parent / "exceptions.py").write_text(SAYS)
+    (data / "dynamodb" / "2012-08-10").mkdir()
+    (data / "dynamodb" / "2012-08-10" / "service-2.json.gz").write_bytes(gzip.compress(json.dumps(MODEL).encode()))
+    docs = data.parent / "docs"
+    docs.mkdir()
+    for name in ("__init__.py", "docstring.py"):
+        shutil.copy(Path(botocore.__file__).parent / "docs" / name, docs / name)
+    handlers = tmp_path / "layer" / "aws_lambda_powertools" / "event_handler"
+    handlers.mkdir(parents=True)
+    (handlers / "__init__.py").write_text(HANDLERS)
     return tmp_path / "layer"
 
 
@@ -47,6 +63,12 @@ def test_services_that_are_not_listed_stay_behind_with_their_endpoints(layer: Pa
     (partition,) = json.loads((data / "endpoints.json").read_text())["partitions"]
     assert partition == {"partition": "aws", "dnsSuffix": "amazonaws.com", "services": {"dynamodb": {"a": 1}}}
     assert "Add it to layers/dependencies/services.txt" in (data.parent / "exceptions.py").read_text()
+    (model,) = (data / "dynamodb" / "2012-08-10").iterdir()
+    assert model.name == "service-2.json"
+    assert json.loads(model.read_text()) == {
+        "operations": {"PutItem": {"name": "PutItem"}},
+        "shapes": {"A": {"members": {"documentation": {"shape": "B"}}, "enum": ["x"]}},
+    }
 
 
 @pytest.mark.aws
@@ -56,6 +78,11 @@ def test_services_that_are_not_listed_stay_behind_with_their_endpoints(layer: Pa
         (lambda data: (data / "s3" / "large").write_bytes(bytes(25 * 2**20)), "s3", "layer is 25.0 MB unzipped"),
         (lambda data: None, "s3\nsqss", "no service sqss"),
         (lambda data: (data.parent / "exceptions.py").write_text(""), "s3", "no longer says"),
+        (
+            lambda data: (data.parents[1] / "aws_lambda_powertools/event_handler/__init__.py").write_text("a = b()"),
+            "s3",
+            "has more than imports: a = b()",
+        ),
     ],
 )
 def test_a_build_fails_that_would_not_work(layer: Path, change: object, services: str, message: str) -> None:
@@ -72,6 +99,47 @@ def test_all_that_ships_has_bytecode_and_nothing_of_another_python() -> None:
     expected = {file.parent / "__pycache__" / f"{file.stem}.cpython-313.pyc" for file in sources}
     assert len(sources) > 100
     assert compiled == expected
+
+
+def says(code: str, *folders: Path) -> str:
+    """Return what a new process says that has the built layers alone."""
+    paths = [str(LOCAL_BUILD / f"{layer}Layer" / "python") for layer in ("Dependencies", "Eventfold", "App")]
+    start = f"import sys; sys.path[:0] = {[*map(str, folders), *paths]!r}; sys.dont_write_bytecode = True; "
+    done = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-I", "-S", "-c", start + code],
+        env={"AWS_DEFAULT_REGION": "eu-west-1", "POWERTOOLS_METRICS_NAMESPACE": "eventfold"},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_is_cut_is_documentation_and_imports_and_nothing_else() -> None:
+    """As pip installs them, and as they are built: the same operations, shapes and names."""
+    model = "import botocore.loaders as l, json; m = l.Loader().load_service_model('dynamodb', 'service-2'); "
+    sizes = "print(sorted(m['operations']), {n: sorted(s.get('members', [])) for n, s in sorted(m['shapes'].items())})"
+    built = says(model + sizes)
+    installed = subprocess.run([sys.executable, "-c", model + sizes], text=True, capture_output=True, check=True)  # noqa: S603
+    assert built == installed.stdout
+    names = "import aws_lambda_powertools.event_handler as e; print(*e.__all__); [getattr(e, n) for n in e.__all__]"
+    installed = subprocess.run([sys.executable, "-c", names], text=True, capture_output=True, check=True)  # noqa: S603
+    assert set(says(names).split()) >= set(installed.stdout.split())
+    assert len(installed.stdout.split()) > 10
+    client = "import botocore.session as s; c = s.get_session().create_client('dynamodb'); "
+    docstrings = "print(c.put_item.__doc__, c.get_paginator('query').paginate.__doc__, dir(c))"
+    written = says(client + docstrings)
+    assert "Creates a new item" not in written
+    assert "response = client.put_item(" in written
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("function", ["Commands", "Queries", "Projections"])
+def test_a_function_starts_without_what_it_never_uses(function: str) -> None:
+    modules = says("import handler; print(*sys.modules)", LOCAL_BUILD / f"{function}Function").split()
+    assert "handler" in modules
+    assert {"asyncio", "boto3", "html.parser"}.isdisjoint(modules)
 
 
 @pytest.mark.usefixtures("deployed")

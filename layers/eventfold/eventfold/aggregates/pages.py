@@ -39,6 +39,6 @@ class FirstPages:
         return max(self._least, min(self._needed.copy()))
 
     def learn(self, loaded: Loaded[Any]) -> None:
-        """Take in what a load has needed, what came behind its snapshot or the whole stream; and an eighth for growth."""
+        """Take in what a load has needed: what came behind its snapshot, or the whole stream; and an eighth more."""
         needed = loaded.version - loaded.snapshot_version + 1
         self._needed.append(needed + needed // 8)
