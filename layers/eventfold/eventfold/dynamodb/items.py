@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from eventfold.core.commit import Commit, CommitRef, Snapshot, read_parts
 from eventfold.core.errors import BrokenStreamError, InvalidCommitError, ItemTooLargeError
-from eventfold.core.stored import NotJsonError, read_stored, written
+from eventfold.core.stored import NotJsonError, read_as_written, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,11 +96,12 @@ class StoredCommit(Commit):
     Asking raises `BrokenStreamError` where they make no sense.
     """
 
-    __slots__ = ("_events", "_item")
+    __slots__ = ("_at", "_events", "_item")
 
     def __init__(self, item: StoredItem) -> None:
         self._item = item
         self._events: tuple[StoredEvent, ...] | None = None
+        self._at: datetime | None = None
         self.stream = item["stream"]["S"]
         self.version = int(item["version"]["N"])
         self.id = item["commit"]["S"]
@@ -115,7 +116,8 @@ class StoredCommit(Commit):
         """See `Commit`."""
         if self._events is None:
             try:
-                self._events = read_stored(_json_in(self._item["events"]))
+                text = _json_in(self._item["events"])
+                self._events = read_as_written(text if isinstance(text, str) else text.decode())
             except _BROKEN as error:
                 raise _broken(self._item, error) from None
         return self._events
@@ -139,10 +141,12 @@ class StoredCommit(Commit):
     @property
     def at(self) -> datetime:  # type: ignore[override] # as above
         """See `Commit`."""
-        try:
-            return _at(self._item)
-        except _BROKEN as error:
-            raise _broken(self._item, error) from None
+        if self._at is None:
+            try:
+                self._at = _at(self._item)
+            except _BROKEN as error:
+                raise _broken(self._item, error) from None
+        return self._at
 
     @property
     def meta(self) -> Mapping[str, str]:  # type: ignore[override] # as above

@@ -120,17 +120,20 @@ def to_line(commit: Commit) -> bytes:
         events = written(commit.events)
     except NotJsonError as error:
         raise BrokenStreamError(commit.stream, commit.version, f"no line can carry {error.reason}") from None
-    line = {
-        "stream": commit.stream,
-        "version": commit.version,
-        "events": events,
+    text = events.text.encode() if "\n" not in events.text else to_json(events)
+    more = {
         "id": commit.id,
         "at": commit.at,
         "meta": dict(commit.meta),
         "digest": commit.digest,
         "snapshot_due": commit.snapshot_due,
     }
-    return to_json(line) + b"\n"
+    return b'{"stream":%s,"version":%d,"events":%s,%s\n' % (
+        to_json(commit.stream),
+        commit.version,
+        text,
+        to_json(more)[1:],
+    )
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Commit]]:
