@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import isfinite
 from typing import TYPE_CHECKING, TypedDict
 
@@ -69,18 +70,17 @@ def written(events: Sequence[StoredEvent]) -> Written:
     raise NotJsonError(reason, path)
 
 
-def read_as_written(text: str) -> tuple[StoredEvent, ...]:
-    """Return stored events from their JSON; it need not be made again, unless it holds numbers that are no JSON.
+def written_again(events: Sequence[StoredEvent]) -> bytes:
+    """Return the JSON of events that were read from a store: no need to prove that they read back as they are.
 
     Raises:
-        ValueError: they are none.
+        NotJsonError: they hold a number that is no JSON, which an older library may have stored.
     """
-    read = read_stored(text)
-    if "Infinity" in text or "NaN" in text:
-        return read
-    proven = Written(read)
-    proven.text = text
-    return proven
+    with suppress(ValueError):
+        text = to_json(events)
+        if b"Infinity" not in text and b"NaN" not in text:
+            return text
+    return written(events).text.encode()
 
 
 def joined(parts: Sequence[Written]) -> Written:

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from eventfold.core.commit import Commit, CommitRef, Snapshot, read_parts
 from eventfold.core.errors import BrokenStreamError, InvalidCommitError, ItemTooLargeError
-from eventfold.core.stored import NotJsonError, read_as_written, written
+from eventfold.core.stored import NotJsonError, read_stored, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,8 +116,7 @@ class StoredCommit(Commit):
         """See `Commit`."""
         if self._events is None:
             try:
-                text = _json_in(self._item["events"])
-                self._events = read_as_written(text if isinstance(text, str) else text.decode())
+                self._events = read_stored(_json_in(self._item["events"]))
             except _BROKEN as error:
                 raise _broken(self._item, error) from None
         return self._events

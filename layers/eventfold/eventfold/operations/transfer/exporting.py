@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from eventfold.core.commit import Commit
 from eventfold.core.errors import BrokenStreamError, InvalidCommitError, TransferError
-from eventfold.core.stored import NotJsonError, StoredEvent, written
+from eventfold.core.stored import NotJsonError, StoredEvent, written_again
 from eventfold.core.validation import fields_at_fault
 from eventfold.operations.reading import SteadyPages, TableSource
 from eventfold.operations.scanning import Unreadable, by_stream, lies_between, readable
@@ -117,10 +117,9 @@ def to_line(commit: Commit) -> bytes:
             number that is not finite.
     """
     try:
-        events = written(commit.events)
+        events = written_again(commit.events)
     except NotJsonError as error:
         raise BrokenStreamError(commit.stream, commit.version, f"no line can carry {error.reason}") from None
-    text = events.text.encode() if "\n" not in events.text else to_json(events)
     more = {
         "id": commit.id,
         "at": commit.at,
@@ -131,7 +130,7 @@ def to_line(commit: Commit) -> bytes:
     return b'{"stream":%s,"version":%d,"events":%s,%s\n' % (
         to_json(commit.stream),
         commit.version,
-        text,
+        events,
         to_json(more)[1:],
     )
 

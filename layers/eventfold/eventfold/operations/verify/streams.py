@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventfold.core.commit import REMEMBERED_COMMITS, Commit, Snapshot, category_of
 from eventfold.core.errors import UnreadableStreamError
-from eventfold.core.stored import fault_in
+from eventfold.core.stored import NotJsonError, written_again
 from eventfold.operations.scanning import Unreadable, readable
 from eventfold.operations.verify.finding import Finding
 from eventfold.read_models.parking import reason_of
@@ -125,8 +125,10 @@ class StreamCheck:
             self._break(commit.version, f"the commit overlaps the one before, which ends at version {self.version}")
         if self._at is not None and commit.at < self._at:
             self._add(Finding(self.stream, commit.version, "its time is before that of the commit before it", EVENTS))
-        if fault := fault_in(commit.events):  # From before such events were refused.
-            self._add(Finding(self.stream, commit.version, f"holds {fault[1]}: no export can carry it", EVENTS))
+        try:
+            written_again(commit.events)
+        except NotJsonError as error:  # From before such events were refused.
+            self._add(Finding(self.stream, commit.version, f"holds {error.reason}: no export can carry it", EVENTS))
         self._at = max(commit.at, self._at or commit.at)
         self.version = max(self.version, commit.last_version)
         self.due = commit.last_version if commit.snapshot_due else self.due
