@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from local.toolchain import ROOT
 
@@ -16,7 +16,9 @@ class Kind:
 
     `made_by` is its module and class in `peers`, `environment` where its libraries are: a folder in .tools/bench,
     `node`, or none for the project's own. `only` are the workloads in which its setting makes a difference; empty: all.
-    `warm` ones remember an aggregate from one command to the next.
+    `before` is how many of the same commands come before the one whose cost is counted: what a process has learnt by
+    then it knows. `beside` is the row that its ratios are to, if not plain boto3's. A `nested` one stores events of ten
+    fields; over `tls` it talks as to AWS.
     """
 
     name: str
@@ -24,7 +26,10 @@ class Kind:
     environment: str = ""
     note: str = ""
     only: str = ""
-    warm: bool = False
+    before: int = 0
+    beside: str = ""
+    nested: bool = False
+    tls: bool = False
 
     def does(self, key: str) -> bool:
         """Whether it takes part in a workload."""
@@ -34,9 +39,17 @@ class Kind:
 PLAIN = Kind("plain boto3", "plain:Plain", note="by hand: an item a commit, default settings")
 TRANSACTION = Kind("plain boto3, item an event", "plain:Transaction", note="five events in a transaction", only="C")
 PLAIN_EVENTUAL = Kind("plain boto3, eventual", "plain:Eventual", note="reads at half price", only="B D E")
+WELL = Kind("plain boto3, well written", "plain:WellWritten", note="by who has measured: see plain.py")
 OURS = Kind("eventfold", "ours:Ours", note="a command's first read is eventual, proven by its write")
 EVENTUAL = Kind("eventfold, eventual", "ours:OursEventual", note="loads at half price", only="D E")
-WARM = Kind("eventfold, warm", "ours:OursWarm", note="the process knows the aggregate", only="B F W", warm=True)
+WARM = Kind("eventfold, warm", "ours:OursWarm", note="the process knows the aggregate", only="B F W", before=1)
+DEFAULT = Kind(
+    "eventfold, no snapshots",
+    "ours:OursDefault",
+    note="at the usual interval, and nobody takes them",
+    only="B",
+    before=5,
+)
 LONG = Kind("eventfold, long streams", "ours_long:OursLong", only="H L")
 REBUILD = Kind("eventfold, rebuild", "ours_long:OursRebuild", only="R")
 PYNAMODB = Kind("pynamodb", "pynamodb_made:Pynamodb", "pynamodb", "by hand: an item an event, transactions")
@@ -53,9 +66,24 @@ EVENTSOURCING_CACHED = Kind(
     "eventsourcing",
     "its cache of aggregates, not brought up to date before a command",
     only="B F",
-    warm=True,
+    before=1,
 )
 CASTORE_KIND = Kind("castore", "", "node", "TypeScript on Node.js: its events are typed at compile time, not checked")
 
-OURS_AND_PLAIN = (PLAIN, TRANSACTION, PLAIN_EVENTUAL, OURS, EVENTUAL, WARM, LONG, REBUILD)
+
+def _variant(kind: Kind, suffix: str, only: str, *, nested: bool = False, tls: bool = False) -> Kind:
+    name = f"{kind.name}, {suffix}"
+    return replace(kind, name=name, note="", only=only, beside=f"{PLAIN.name}, {suffix}", nested=nested, tls=tls)
+
+
+NESTED = tuple(
+    _variant(kind, "nested", only, nested=True)
+    for kind, only in ((PLAIN, "A B D"), (WELL, "A B D"), (OURS, "A B D"), (WARM, "B"))
+)
+TLS = tuple(_variant(kind, "TLS", "A B", tls=True) for kind in (PLAIN, WELL, OURS))
+OURS_AND_PLAIN = (
+    *(PLAIN, TRANSACTION, PLAIN_EVENTUAL, WELL, OURS, EVENTUAL, WARM, DEFAULT, LONG, REBUILD),
+    *NESTED,
+    *TLS,
+)
 KINDS = (*OURS_AND_PLAIN, PYNAMODB, AETT, EVENTSOURCING, EVENTSOURCING_CACHED, CASTORE_KIND)

@@ -60,7 +60,9 @@ def matrix(results: Results) -> Table:
         found.add_column(key, justify="right", min_width=5)
     for name in names(results):
         cells = [results.rows[key].get(name) for key in keys]
-        shown = [with_spread(cell, results.base(key)) if cell else "" for key, cell in zip(keys, cells, strict=True)]
+        shown = [
+            with_spread(cell, results.base(key, name)) if cell else "" for key, cell in zip(keys, cells, strict=True)
+        ]
         found.add_row(f"[red]{name} (wrong)[/]" if results.wrong(name) else name, *shown)
     return found
 

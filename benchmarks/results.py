@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmarks.kinds import OURS, PLAIN, TRANSACTION
+from benchmarks.kinds import KINDS, OURS, PLAIN, TRANSACTION
 
 if TYPE_CHECKING:
     from benchmarks.alone import Reading
@@ -49,9 +49,10 @@ class Results:
     cold: ColdStart | None = None
     profiles: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def base(self, key: str) -> Measured | None:
-        """Return what a workload's ratios are to: plain boto3, but for C its transaction, and for W our append."""
-        found = self.rows[key].get({"C": TRANSACTION, "W": OURS}.get(key, PLAIN).name)
+    def base(self, key: str, name: str = "") -> Measured | None:
+        """Return what a row's ratios are to: plain boto3 on the same; but for C its transaction, for W our append."""
+        beside = next((kind.beside for kind in KINDS if kind.name == name), "")
+        found = self.rows[key].get(beside or {"C": TRANSACTION, "W": OURS}.get(key, PLAIN).name)
         return found if found and not found.missing else None
 
     def wrong(self, name: str) -> bool:

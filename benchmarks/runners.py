@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 
+from benchmarks.certificate import CHAIN, certificate
 from benchmarks.kinds import CASTORE, TOOLS
+from benchmarks.payload import NESTED
 from local import dynamodb_local
 from local.toolchain import LOCAL, REGION, ROOT, StepError
 
@@ -82,7 +84,7 @@ class Worker:
             stderr=self._said,
             text=True,
             cwd=ROOT,
-            env=environment(),
+            env=environment() | ({NESTED: "1"} if kind.nested else {}) | {"AWS_CA_BUNDLE": str(LOGS / CHAIN)},
             start_new_session=True,  # Ctrl-C is for the bench, which then ends them.
         )
 
@@ -139,15 +141,17 @@ class Stub:
     """The stub, in its own process."""
 
     def __init__(self, upstream: str) -> None:
+        certificate(LOGS)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.stub", upstream],
+            [sys.executable, "-m", "benchmarks.stub", upstream, str(LOGS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
             start_new_session=True,
         )
-        self.url = f"http://127.0.0.1:{self._read()}"
+        plain, tls = self._read().split()
+        self.url, self.tls_url = f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}"
 
     def switch(self, mode: str) -> None:
         """Let it `record` or `replay`."""
@@ -191,10 +195,15 @@ def running(kinds: Sequence[Kind], prefix: str = "bench") -> Iterator[Field]:
         url = stack.enter_context(dynamodb_local.running())
         stub = Stub(url)
         stack.callback(stub.stop)
-        started = [Worker(kind, stub.url, prefix) for kind in kinds]  # side by side: imports take long
+        started = [_start(kind, stub, prefix) for kind in kinds]  # side by side: imports take long
         workers = [stack.enter_context(worker) for worker in started]
         store: DynamoDBClient = boto3.Session("local", "local", region_name=REGION).client("dynamodb", endpoint_url=url)
         yield Field(workers, stub, url, store)
+
+
+def _start(kind: Kind, stub: Stub, prefix: str) -> Worker:
+    prefix += "-nested" * kind.nested + "-tls" * kind.tls  # Tables of their own.
+    return Worker(kind, stub.tls_url if kind.tls else stub.url, prefix)
 
 
 def command(kind: Kind) -> tuple[str, ...]:

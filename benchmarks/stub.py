@@ -7,9 +7,13 @@ Each answer has the checksum header that DynamoDB sends: clients that check it p
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 import zlib
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from benchmarks.certificate import CHAIN, KEY
 
 WRITES = {b"PutItem": b"{}", b"TransactWriteItems": b"{}", b"BatchWriteItem": b'{"UnprocessedItems":{}}'}
 
@@ -105,11 +109,17 @@ def header(head: bytes, name: bytes) -> bytes:
     return b""
 
 
+def _tls(folder: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(folder) / CHAIN, Path(folder) / KEY)
+    return context
+
+
 async def main() -> None:
-    """Serve on a free port, which is the first line printed."""
+    """Serve on two free ports, which are the first line printed: plain, and with the certificate in a folder."""
     stub = Stub(sys.argv[1])
-    server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the answer
+    servers = [await asyncio.start_server(stub.serve, "127.0.0.1", 0, ssl=tls) for tls in (None, _tls(sys.argv[2]))]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)  # noqa: T201 - the answer
     await stub.obey()
 
 

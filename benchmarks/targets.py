@@ -8,18 +8,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.kinds import EVENTUAL, LONG, OURS, PLAIN, WARM
+from benchmarks.kinds import DEFAULT, EVENTUAL, LONG, OURS, PLAIN, WARM, WELL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.results import Results
-    from benchmarks.workloads import Measured
+    from benchmarks.workloads import Measured, Row
 
 FLAT = 1.25
 """The largest ratio between two lengths that still counts as flat: CPU swings that much from run to run."""
 COLD_RATIO, LAYER_MIB = 1.3, 25
-CPU = {"A": 0.95, "B": 0.50, "C": 0.75, "D": 0.30, "E": 0.50, "F": 0.6, "G": 0.35}
+CPU = {"A": 0.50, "B": 0.35, "C": 0.75, "D": 0.25, "E": 0.50, "F": 0.6, "G": 0.35}
+TO_WELL = {"A": 0.60, "B": 0.75, "D": 1.0}
+WARM_TO_PLAIN, WARM_TO_WELL = 0.15, 0.30
 WARM_RATIO = 1.05
 
 
@@ -70,8 +72,22 @@ def _cpu(results: Results, key: str) -> Iterator[Verdict]:
     base = results.base(key)
     if key in CPU and base:
         kind = WARM if key == "F" else OURS
-        ratio = results.rows[key][kind.name].ratio(base)
-        yield _at_most(key, "CPU to plain boto3", CPU[key], ratio)
+        yield _at_most(key, "CPU to plain boto3", CPU[key], results.rows[key][kind.name].ratio(base))
+    for of in ("", ", nested") if key in TO_WELL else ():
+        yield from _beside(results.rows[key], key, of)
+
+
+def _beside(row: Row, key: str, of: str) -> Iterator[Verdict]:
+    """Yield what is measured beside plain boto3 as it comes, and beside a well-written one."""
+    plain, well, ours, warm = (row.get(f"{kind.name}{of}") for kind in (PLAIN, WELL, OURS, WARM))
+    if not (plain and well and ours):
+        return
+    if of:
+        yield _at_most(key, f"CPU to plain boto3{of}", CPU[key], ours.ratio(plain))
+    yield _at_most(key, f"CPU to well-written boto3{of}", TO_WELL[key], ours.ratio(well))
+    if key == "B" and warm:
+        yield _at_most(key, f"warm: CPU to plain boto3{of}", WARM_TO_PLAIN, warm.ratio(plain))
+        yield _at_most(key, f"warm: CPU to well-written boto3{of}", WARM_TO_WELL, warm.ratio(well))
 
 
 def _append(results: Results) -> Iterator[Verdict]:
@@ -89,6 +105,7 @@ def _command(results: Results) -> Iterator[Verdict]:
     yield _equal("B", "warm: requests", 1, len(warm.requests))
     yield _equal("B", "warm: WCU", 1, warm.written)
     yield _equal("B", "warm: RCU", 0, warm.read)
+    yield _at_most("B", "no snapshots: requests", 2, len(row[DEFAULT.name].cost.requests))
 
 
 def _warm(results: Results) -> Iterator[Verdict]:

@@ -155,7 +155,7 @@ def prepare(field_: Field, worker: Worker, workload: Workload, row: Row) -> int:
         if workload.clones:
             stream, events, _ = workload.streams[0]
             clone(field_.store, worker, stream, workload.clones)
-        if workload.method == "change" and worker.kind.warm:
+        for _ in range(worker.kind.before if workload.method == "change" else 0):
             worker.call("change", *workload.once)
         row[worker.name] = Measured(worker.cost(workload.method, *workload.once))
         done = worker.call(workload.method, *workload.calls(-1)[0])

@@ -10,16 +10,10 @@ import struct
 import threading
 import time
 import zlib
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 type Act = Callable[[Any, Callable[[bytes], None]], bool]
 """Deals with one request on a socket, which it may write to; whether the connection stays open."""
@@ -164,30 +158,3 @@ class Server:
         while len(body) < int(fields[b"content-length"]):
             body += sock.recv(65_536)
         return True
-
-
-def certificate(folder: Path, *, names: list[x509.GeneralName], days: int = 1) -> tuple[ssl.SSLContext, str]:
-    """Return a server's TLS context, and the file of the authority that has signed its certificate: itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    named = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "eventfold")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(named)
-        .issuer_name(named)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=2))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    chain, secret = folder / "chain.pem", folder / "key.pem"
-    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, secret)
-    return context, str(chain)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from benchmarks.payload import changed
+from benchmarks.peers.model import Fields
 from eventfold import Command, CommandHandler, Commit, Decider, Event, Head, load, stream_name, take_snapshot
 from eventfold.aggregates.handling import new_commit_id, utc_now
-from eventfold.aggregates.pages import first_page
+from eventfold.aggregates.pages import DEFAULT_INTERVAL, first_page
 from eventfold.core.errors import TooManyConflictsError, VersionConflictError
 from eventfold.dynamodb import create_client
 from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
@@ -19,13 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class Changed(Event, name="Changed", version=1):
+class Changed(Fields, Event, name="Changed", version=1):  # type: ignore[valid-type,misc] # one of two, for a process
     """The event."""
-
-    name: str
-    email: str
-    note: str
-    n: int
 
 
 class Change(Command):
@@ -147,6 +143,14 @@ class OursEventual(Ours):
     """Loads at half price, as a command's first read is."""
 
     consistent = False
+
+
+class OursDefault(Ours):
+    """At the usual interval, and nobody takes snapshots."""
+
+    def __init__(self, endpoint: str, prefix: str) -> None:
+        super().__init__(endpoint, prefix)
+        self.handler = self.new_handler(DEFAULT_INTERVAL)
 
 
 class OursWarm(Ours):

@@ -6,12 +6,12 @@ import json
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 
+from benchmarks.certificate import HERE, certificate
 from eventfold.dynamodb.client import aws_session, create_client
 from eventfold.dynamodb.transport import Transport
 from eventfold.testing.faults import pauses
@@ -22,7 +22,6 @@ from tests.scripted_server import (
     FINE,
     READ_TIMEOUT,
     Server,
-    certificate,
 )
 
 if TYPE_CHECKING:
@@ -148,11 +147,8 @@ def test_a_header_with_a_line_break_is_not_sent(monkeypatch: pytest.MonkeyPatch)
 # TLS ------------------------------------------------------------------------------------------------------------------
 
 
-HERE = [x509.IPAddress(ip_address("127.0.0.1"))]
-
-
 def test_a_verified_session_is_kept_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tls, authority = certificate(tmp_path, names=[*HERE])
+    tls, authority = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", authority)
     with Server(tls=tls) as server:
         client = client_of(server.url, own=True)
@@ -167,7 +163,7 @@ def test_a_verified_session_is_kept_and_taken_up_again(tmp_path: Path, monkeypat
 def test_a_certificate_that_is_not_right_gets_no_request(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names: list[x509.GeneralName] = [x509.DNSName("another.example")] if what == "name" else [*HERE]
+    names = (x509.DNSName("another.example"),) if what == "name" else HERE
     tls, authority = certificate(tmp_path, names=names, days=-1 if what == "expired" else 1)
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     if what != "authority":
