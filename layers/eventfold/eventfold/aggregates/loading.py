@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import chain, islice, takewhile
+from itertools import chain, islice, repeat, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
@@ -166,9 +166,8 @@ def _before(commit: Commit, store: EventStore, *, consistent: bool) -> Iterator[
 
 
 def _oldest_first(held: list[Commit]) -> Iterator[Commit]:
-    """Yield commits that were read newest first, and let go of each."""
-    while held:
-        yield held.pop()
+    """Return commits that were read newest first, and let go of each."""
+    return map(held.pop, repeat(-1, len(held)))
 
 
 def _fold[C: Command, S: BaseModel, E: Event](

@@ -96,10 +96,11 @@ class StoredCommit(Commit):
     Asking raises `BrokenStreamError` where they make no sense.
     """
 
-    __slots__ = ("_at", "_events", "_item")
+    __slots__ = ("_at", "_events", "_item", "_json")
 
     def __init__(self, item: StoredItem) -> None:
         self._item = item
+        self._json: Mapping[str, Any] = item["events"]
         self._events: tuple[StoredEvent, ...] | None = None
         self._at: datetime | None = None
         self.stream = item["stream"]["S"]
@@ -116,7 +117,7 @@ class StoredCommit(Commit):
         """See `Commit`."""
         if self._events is None:
             try:
-                self._events = read_stored(_json_in(self._item["events"]))
+                self._events = read_stored(_json_in(self._json))
             except _BROKEN as error:
                 raise _broken(self._item, error) from None
         return self._events
@@ -127,15 +128,14 @@ class StoredCommit(Commit):
         if self._events is not None:
             return None
         try:
-            return _json_in(self._item["events"])
+            return _json_in(self._json)
         except _BROKEN as error:
             raise _broken(self._item, error) from None
 
     @property
     def stored_bytes(self) -> int:
         """See `Commit`."""
-        events = self._item.get("events", {})
-        return len(events.get("S") or events.get("B") or "")
+        return len(self._json["S"] if "S" in self._json else self._json["B"])
 
     @property
     def at(self) -> datetime:  # type: ignore[override] # as above
@@ -168,7 +168,7 @@ def item_to_commit_or_snapshot(item: StoredItem) -> Item:
         BrokenStreamError: the item is neither; names its stream and version.
     """
     try:
-        if not is_snapshot(item):
+        if item["version"]["N"][-2:] != ".5":
             return StoredCommit(item)
         refs = _read_refs(_json_in(item["refs"])) if "refs" in item else ()
         state = _json_in(item["state"])

@@ -112,12 +112,7 @@ class DynamoDBEventStore:
         }
 
     def _pages(self, query: QueryInputTypeDef) -> Iterator[Item]:
-        for item in self._stored(query):
-            try:
-                yield item_to_commit_or_snapshot(item)
-            except BrokenStreamError:
-                if not is_snapshot(item):
-                    raise  # A snapshot is a shortcut: one that can't be read costs a longer replay, never an answer.
+        return filter(None, map(_read, self._stored(query)))
 
     def _stored(self, query: QueryInputTypeDef) -> Iterator[Mapping[str, Any]]:
         """Follow every page: a page ends at 1 MB, and a stream does not.
@@ -136,6 +131,16 @@ class DynamoDBEventStore:
             if "Limit" in query:
                 query["Limit"] = min(growth * query["Limit"], MAX_PAGE_ITEMS)
                 growth = _FURTHER
+
+
+def _read(item: Mapping[str, Any]) -> Item | None:
+    """Read an item; None for a snapshot that can't be read: it costs a longer replay, never an answer."""
+    try:
+        return item_to_commit_or_snapshot(item)
+    except BrokenStreamError:
+        if is_snapshot(item):
+            return None
+        raise
 
 
 def _refused_by(error: ClientError) -> Commit | None:
