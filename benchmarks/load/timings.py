@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from app.users.rules import USERS, UserCreated
+from app.users.rules import USERS, UserCreated, UserUpdated
 from eventfold import Commit
 from eventfold.dynamodb.items import commit_to_item
 from local.toolchain import ROOT, StepError, credentials, environment
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 BATCHES = (1, 10, 50, 100)
 ROUNDS = 15
+STREAMS = EACH = 10
 
 
 class Line(BaseModel, frozen=True):
@@ -67,25 +68,38 @@ class CpuTimes(BaseModel, frozen=True):
     create_ms: float
     update_ms: float
     query_ms: float
+    list_ms: float
+    """A page of 50 users."""
+    stats_ms: float
+    """Seven days."""
     projection: Line
+    ten_streams_ms: float
+    """A commit's part of a batch that has 100 commits of 10 streams."""
     command_log_bytes: int
     commit_log_bytes: int
     batch_log_bytes: int
     """What a batch adds to the projection function's log, and what each commit in it does, both read models."""
 
 
-def stream_event(first: int, commits: int) -> dict[str, Any]:
-    """Return a batch of stream records: users created, each in a stream that no other batch has."""
+def stream_event(first: int, commits: int, *, each: int = 1) -> dict[str, Any]:
+    """Return a batch of stream records: users created and then renamed, `each` commits a stream that no other has."""
     mark = uuid.uuid4().hex
     event = (USERS.codec.encode(UserCreated(name=f"Timed {first}", email="timed@example.com")),)
-    made = (Commit(USERS.stream(f"{mark}-{n}"), 1, event, f"{mark}-{n}", datetime.now(UTC)) for n in range(commits))
+    renamed = (USERS.codec.encode(UserUpdated(name=f"Timed again {first}")),)
+    made = (
+        Commit(
+            USERS.stream(f"{mark}-{n}"), version, renamed if version > 1 else event, f"{mark}-{n}", datetime.now(UTC)
+        )
+        for version in range(1, each + 1)
+        for n in range(commits // each)
+    )
     return {
         "Records": [
             {
                 "eventName": "INSERT",
                 "dynamodb": {
                     "SequenceNumber": str(first + number),
-                    "Keys": {"stream": {"S": commit.stream}, "version": {"N": "1"}},
+                    "Keys": {"stream": {"S": commit.stream}, "version": {"N": str(commit.version)}},
                     "NewImage": commit_to_item(commit),
                 },
             }
@@ -145,9 +159,10 @@ def _measure(log: StringIO) -> CpuTimes:
     def update(turn: int) -> None:
         commands.lambda_handler(_http("PATCH", f"/users/{id_}", {"name": f"Timed {turn}"}), context)
 
-    def query(_turn: int) -> int:
-        return int(queries.lambda_handler(_http("GET", f"/users/{id_}", None), context)["statusCode"])
+    def get(path: str, _turn: int) -> int:
+        return int(queries.lambda_handler(_http("GET", path, None), context)["statusCode"])
 
+    query, users, stats = (partial(get, path) for path in (f"/users/{id_}", "/users", "/stats"))
     while query(0) != HTTPStatus.OK:  # the stream brings the row in a moment
         time.sleep(0.1)
 
@@ -158,13 +173,18 @@ def _measure(log: StringIO) -> CpuTimes:
     for size in BATCHES:
         batches = [stream_event(turn, size) for turn in range(ROUNDS + 1)]
         points += [(size, taken) for taken in _timed(partial(project, batches), ROUNDS)]
+    batches = [stream_event(turn, STREAMS * EACH, each=EACH) for turn in range(ROUNDS + 1)]
+    ten_streams = statistics.median(_timed(partial(project, batches), ROUNDS)) / (STREAMS * EACH)
     one, twenty = (_written(log, partial(project, [stream_event(0, size)], 0)) for size in (1, 20))
     of_commit = (twenty - one) // 19
     return CpuTimes(
         create_ms=_median(create),
         update_ms=_median(update),
         query_ms=_median(query),
+        list_ms=_median(users),
+        stats_ms=_median(stats),
         projection=Line.through(points),
+        ten_streams_ms=round(ten_streams * 1000, 3),
         command_log_bytes=_written(log, lambda: update(-1)),
         commit_log_bytes=of_commit,
         batch_log_bytes=one - of_commit,
