@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 
@@ -25,57 +25,64 @@ if TYPE_CHECKING:
     from benchmarks.runners import Field
 
 MIB = 2**20
-PAYLOAD = ROOT / "events" / "commands" / "create-user.json"
+FUNCTIONS = {
+    "command function": ("Commands", "commands/create-user.json"),
+    "query function": ("Queries", "queries/get-user.json"),
+    "projection function": ("Projections", "projections/user-created.json"),
+}
+"""By name its folder in the build, and its first event."""
+COMMANDS, BOTO3 = "command function", "boto3 and one put_item"
 TABLE = "cold-events"
+KEYS = {TABLE: ("stream", "version"), "cold-rows": ("key",), "cold-parked": ("projection", "stream")}
 PACKAGES = (
     *("annotated_types", "app", "aws_lambda_powertools", "botocore", "dateutil", "eventfold", "handler", "jmespath"),
     *("orjson", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection", "urllib3"),
 )
+KINDS: tuple[Literal["HASH", "RANGE"], ...] = ("HASH", "RANGE")
 
 
 @dataclass
 class ColdStart:
     """CPU and wall seconds of each new process, interpreter included, and the dependencies layer's size unzipped."""
 
-    cpu: dict[str, list[float]] = field(default_factory=lambda: {"handler": [], "boto3": []})
-    wall: dict[str, list[float]] = field(default_factory=lambda: {"handler": [], "boto3": []})
+    cpu: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*FUNCTIONS, BOTO3)})
+    wall: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*FUNCTIONS, BOTO3)})
     layer_mib: float = 0
     imports: dict[str, float] = field(default_factory=dict)
-    """Seconds of the function's imports by package, largest first. Watching them makes them slower."""
+    """Seconds of the command function's imports by package, largest first. Watching them makes them slower."""
 
-    @property
-    def ratio(self) -> float:
-        """The median of the rounds' ratios: the function to the least."""
-        return statistics.median(a / b for a, b in zip(self.cpu["handler"], self.cpu["boto3"], strict=True))
+    def ratio(self, function: str) -> float:
+        """Return the median of the rounds' ratios: a function to the least."""
+        return statistics.median(a / b for a, b in zip(self.cpu[function], self.cpu[BOTO3], strict=True))
 
 
 def measure(where: Field, starts: int, found: ColdStart) -> Iterator[str]:
-    """Start both in turn, often; yield what is being done. The first of each warms the disk cache: not counted."""
+    """Start them in turn, often; yield what is being done. The first of each warms the disk cache: not counted."""
     build = local_build()
     layer = build / "DependenciesLayer" / "python"
     found.layer_mib = sum(one.stat().st_size for one in layer.rglob("*") if one.is_file()) / MIB
-    where.store.create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "stream", "KeyType": "HASH"}, {"AttributeName": "version", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "stream", "AttributeType": "S"},
-            {"AttributeName": "version", "AttributeType": "N"},
-        ],
-    )
+    for table, names in KEYS.items():
+        where.store.create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, KINDS, strict=False)],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "N" if name == "version" else "S"} for name in names
+            ],
+        )
     layers = [build / name / "python" for name in ("DependenciesLayer", "EventfoldLayer", "AppLayer")]
-    arguments = {
-        "handler": [str(PAYLOAD), str(build / "CommandsFunction"), *map(str, layers)],
-        "boto3": [TABLE, str(_installed())],
-    }
-    found.imports = _imports(where.store_url, arguments["handler"])
+    starting = {
+        name: ["handler", str(ROOT / "events" / event), str(build / f"{folder}Function"), *map(str, layers)]
+        for name, (folder, event) in FUNCTIONS.items()
+    } | {BOTO3: ["boto3", TABLE, str(_installed())]}
+    found.imports = _imports(where.store_url, starting[COMMANDS])
     for number in range(-1, starts):
         yield f"cold start {max(number, 0) + 1} of {starts}"
-        for kind in list(arguments)[:: 1 if number % 2 else -1]:
-            cpu, wall = _start(where.store_url, kind, arguments[kind])
+        for name in list(starting)[:: 1 if number % 2 else -1]:
+            cpu, wall = _start(where.store_url, starting[name])
             if number >= 0:
-                found.cpu[kind].append(cpu)
-                found.wall[kind].append(wall)
+                found.cpu[name].append(cpu)
+                found.wall[name].append(wall)
 
 
 def _installed() -> Path:
@@ -88,27 +95,27 @@ def _installed() -> Path:
 
 def _imports(endpoint: str, arguments: list[str]) -> dict[str, float]:
     spent: Counter[str] = Counter()
-    for line in _run(endpoint, "handler", arguments, "-X", "importtime"):
+    for line in _run(endpoint, arguments, "-X", "importtime"):
         if match := re.match(r"import time:\s+(\d+) \|\s+\d+ \|\s+([^.\s]+)", line):
             spent[match[2] if match[2] in PACKAGES else "standard library"] += int(match[1])
     return {package: micros / 1e6 for package, micros in spent.most_common()}
 
 
-def _start(endpoint: str, kind: str, arguments: list[str]) -> tuple[float, float]:
+def _start(endpoint: str, arguments: list[str]) -> tuple[float, float]:
     wall = time.perf_counter()
-    *_, cpu = _run(endpoint, kind, arguments)
+    *_, cpu = _run(endpoint, arguments)
     return float(cpu), time.perf_counter() - wall
 
 
-def _run(endpoint: str, kind: str, arguments: list[str], *flags: str) -> list[str]:
+def _run(endpoint: str, arguments: list[str], *flags: str) -> list[str]:
     """Run one process to its end; return what it said."""
-    settings = {"EVENTS_TABLE": TABLE, "READ_MODELS_TABLE": "rows", "PARKED_TABLE": "parked"}
-    powertools = {"POWERTOOLS_SERVICE_NAME": "commands", "POWERTOOLS_METRICS_NAMESPACE": "eventfold"}
+    settings = dict(zip(("EVENTS_TABLE", "READ_MODELS_TABLE", "PARKED_TABLE"), KEYS, strict=True))
+    powertools = {"POWERTOOLS_SERVICE_NAME": "cold", "POWERTOOLS_METRICS_NAMESPACE": "eventfold"}
     kept = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
     child = ROOT / "benchmarks" / "cold_child.py"
     # -I and -S: no site-packages and no user's settings. Bytecode is there already, as in the deployed artifact.
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", *flags, str(child), kind, *arguments],
+        [sys.executable, "-I", "-S", "-B", *flags, str(child), *arguments],
         env=kept | settings | powertools | {"AWS_ENDPOINT_URL": endpoint},
         capture_output=True,
         text=True,
@@ -116,5 +123,5 @@ def _run(endpoint: str, kind: str, arguments: list[str], *flags: str) -> list[st
         cwd="/",
     )
     if done.returncode != 0:
-        raise StepError(f"the cold start of {kind} failed:\n{done.stderr[-2000:]}{done.stdout[-500:]}")
+        raise StepError(f"the cold start of {arguments[2]} failed:\n{done.stderr[-2000:]}{done.stdout[-500:]}")
     return done.stderr.splitlines()

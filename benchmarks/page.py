@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchmarks import costs, machine, prices
+from benchmarks.cold_start import BOTO3
 from benchmarks.kinds import KINDS, OURS
 from benchmarks.payload import payload_bytes
 from benchmarks.report import MATRIX, dollar_rows, figure, micros, names, wrongs
@@ -140,14 +141,15 @@ def _alone(results: Results) -> Iterator[str]:
         yield from table(("", "CPU", "an event", "most memory held", "requests"), _rebuild_rows(results))
     if results.cold:
         yield "## Cold start\n"
-        yield "A new process each time, interpreter included, on the built layers with their bytecode: import the"
-        yield "command function and handle its first `POST /users`; and the least there is: `import boto3` as pip"
-        yield "installs it, a client, one `put_item`.\n"
-        yield from table(("", "CPU", "min .. max", "wall"), _cold_rows(results.cold))
-        yield "The function's imports by package, each slowed by being watched (-X importtime):\n"
+        starts = len(results.cold.cpu[BOTO3])
+        yield f"{starts} new processes of each, interpreter included, on the built layers with their bytecode: import"
+        yield "a function and handle its first event (`POST /users`, `GET /users/{id}`, a commit of a new stream); and"
+        yield "the least there is: `import boto3` as pip installs it, a client, one `put_item`.\n"
+        yield from table(("", "CPU", "min .. max", "wall", "ratio", "quartiles"), _cold_rows(results.cold))
+        yield "The command function's imports by package, each slowed by being watched (-X importtime):\n"
         imports = results.cold.imports.items()
         yield from table(("", "its own"), ((name, f"{1000 * seconds:.1f} ms") for name, seconds in imports))
-        yield f"Ratio {results.cold.ratio:.2f}. The dependencies layer is {results.cold.layer_mib:.1f} MiB unzipped.\n"
+        yield f"The dependencies layer is {results.cold.layer_mib:.1f} MiB unzipped.\n"
 
 
 def _length_rows(results: Results) -> Iterator[tuple[object, ...]]:
@@ -166,10 +168,13 @@ def _rebuild_rows(results: Results) -> Iterator[tuple[object, ...]]:
 
 
 def _cold_rows(cold: ColdStart) -> Iterator[tuple[object, ...]]:
-    for kind, name in (("handler", "command function"), ("boto3", "boto3 and one put_item")):
-        least, middle, most = (1000 * one for one in spread(cold.cpu[kind]))
-        wall = 1000 * statistics.median(cold.wall[kind])
-        yield name, f"{middle:.0f} ms", f"{least:.0f} .. {most:.0f} ms", f"{wall:.0f} ms"
+    for name, cpu in cold.cpu.items():
+        least, middle, most = (1000 * one for one in spread(cpu))
+        wall = 1000 * statistics.median(cold.wall[name])
+        ratios = [mine / its for mine, its in zip(cpu, cold.cpu[BOTO3], strict=True)]
+        low, _, high = statistics.quantiles(ratios)
+        shown = (f"{middle:.0f} ms", f"{least:.0f} .. {most:.0f} ms", f"{wall:.0f} ms", f"{cold.ratio(name):.2f}")
+        yield (name, *shown, f"{low:.2f} .. {high:.2f}")
 
 
 def _dollars(results: Results) -> Iterator[str]:

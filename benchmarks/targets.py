@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.cold_start import FUNCTIONS
 from benchmarks.kinds import DEFAULT, EVENTUAL, LONG, OURS, PLAIN, WARM, WELL
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 FLAT = 1.25
 """The largest ratio between two lengths that still counts as flat: CPU swings that much from run to run."""
-COLD_RATIO, LAYER_MIB = 1.3, 25
+COLD_RATIO, LAYER_MIB = 0.95, 25
 CPU = {"A": 0.50, "B": 0.35, "C": 0.75, "D": 0.25, "E": 0.50, "F": 0.6, "G": 0.35}
 TO_WELL = {"A": 0.60, "B": 0.75, "D": 1.0}
 WARM_TO_PLAIN, WARM_TO_WELL = 0.15, 0.30
@@ -184,7 +185,10 @@ def _lengths(results: Results) -> Iterator[Verdict]:
 
 def _cold(results: Results) -> Iterator[Verdict]:
     if results.cold:
-        yield _at_most("COLD", "CPU to import boto3, client, put_item", COLD_RATIO, results.cold.ratio)
+        for name in FUNCTIONS:
+            yield _at_most(
+                "COLD", f"{name}: CPU to import boto3, client, put_item", COLD_RATIO, results.cold.ratio(name)
+            )
         yield _at_most("COLD", "dependencies layer, MiB", LAYER_MIB, results.cold.layer_mib)
 
 

@@ -32,7 +32,7 @@ class Sizes:
     writers: int = 8
     commands: int = 25
     lengths: tuple[int, ...] = (10, 1_000, 100_000)
-    starts: int = 9
+    starts: int = 21
     warm_up_seconds: float = 0.5
 
 
