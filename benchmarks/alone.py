@@ -12,13 +12,14 @@ from benchmarks.runners import BrokenError, Counted
 from benchmarks.workloads import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.runners import Field, Worker
     from benchmarks.workloads import Row, Sizes
 
 
 BATCHES = 3
+LIST_PAGE = 20
 TIMED = ("load_short", "change_cold")
 PAST = ("one_event", "state_after", "state_then")
 
@@ -110,27 +111,48 @@ def lengths(
                     measured.wall.append(spent["wall"] / sizes.calls)
 
 
-def rebuild(field: Field, worker: Worker, sizes: Sizes, rounds: int, found: list[Reading]) -> Iterator[str]:
-    """R: read a whole table by a scan, at two sizes."""
+def lists(
+    field: Field, worker: Worker, sizes: Sizes, rounds: int, rows: dict[str, dict[int, Measured]]
+) -> Iterator[str]:
+    """L: a page of a list, a third of the way down, by how many rows there are and in how many ranges they lie."""
+    field.stub.switch("record")
+    row = rows["list_page"] = {}
+    for number, ranges in sizes.lists:
+        yield f"L: a list of {number:,} rows"
+        worker.call("grow_list", number, ranges)
+        if worker.call("list_page", number, ranges) != LIST_PAGE:
+            raise AssertionError(f"a page of {number:,} rows came back otherwise")
+        row[number] = Measured(worker.cost("list_page", number, ranges))
+    field.stub.switch("replay")
+    for number in range(-1, rounds):
+        for size, ranges in sizes.lists[:: 1 if number % 2 else -1]:
+            spent = worker.time("list_page", [[size, ranges]] * sizes.calls)
+            if number >= 0:
+                row[size].cpu.append(spent["cpu"] / sizes.calls)
+                row[size].wall.append(spent["wall"] / sizes.calls)
+
+
+def rebuild(field: Field, workers: Sequence[Worker], sizes: Sizes, rounds: int, found: list[Reading]) -> Iterator[str]:
+    """R: read a whole table by a scan, a small one and a large one, in turns: a machine's speed changes as it goes."""
     field.stub.switch("record")
     names = [f"many-{n:03}" for n in range(sizes.streams)]
-    small = sizes.streams // 4
-    worker.ask("fill", names[0], sizes.each)
-    for streams in (names[:small], names):
+    for worker, streams in zip(workers, (names[: sizes.streams // 4], names), strict=True):
         yield f"R: {len(streams) * sizes.each:,} events"
-        field.stub.switch("record")
+        worker.ask("fill", names[0], sizes.each)
         clone(field.store, worker, names[0], streams[1:])
         measured = Measured(worker.cost("scan"))
         events = worker.call("scan")
         if events != len(streams) * sizes.each:
             raise AssertionError(f"a scan read {events:,} of {len(streams) * sizes.each:,} events")
-        field.stub.switch("replay")
-        reading = Reading(events, measured, worker.ask("peak", "scan", []))
-        for _ in range(rounds):
+        found.append(Reading(events, measured, worker.ask("peak", "scan", [])))
+    field.stub.switch("replay")
+    for number in range(-1, rounds):
+        yield f"R: round {max(number, 0) + 1} of {rounds}"
+        for worker, reading in list(zip(workers, found, strict=True))[:: 1 if number % 2 else -1]:
             spent = worker.time("scan", [[]])
-            measured.cpu.append(spent["cpu"])
-            measured.wall.append(spent["wall"])
-        found.append(reading)
+            if number >= 0:
+                reading.measured.cpu.append(spent["cpu"])
+                reading.measured.wall.append(spent["wall"])
 
 
 def race(field: Field, sizes: Sizes, rounds: int, row: Row, faults: dict[str, list[str]]) -> Iterator[str]:

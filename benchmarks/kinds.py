@@ -51,7 +51,11 @@ DEFAULT = Kind(
     before=5,
 )
 LONG = Kind("eventfold, long streams", "ours_long:OursLong", only="H L")
-REBUILD = Kind("eventfold, rebuild", "ours_long:OursRebuild", only="R")
+LIST = Kind("eventfold, long lists", "ours_long:OursList", only="L")
+REBUILDS = (
+    Kind("eventfold, small rebuild", "ours_long:OursSmallRebuild", only="R"),
+    Kind("eventfold, rebuild", "ours_long:OursRebuild", only="R"),
+)
 PYNAMODB = Kind("pynamodb", "pynamodb_made:Pynamodb", "pynamodb", "by hand: an item an event, transactions")
 AETT = Kind("aett", "aett_dynamodb:Aett", "aett", "an item a commit, two local indexes")
 EVENTSOURCING = Kind(
@@ -82,7 +86,7 @@ NESTED = tuple(
 )
 TLS = tuple(_variant(kind, "TLS", "A B", tls=True) for kind in (PLAIN, WELL, OURS))
 OURS_AND_PLAIN = (
-    *(PLAIN, TRANSACTION, PLAIN_EVENTUAL, WELL, OURS, EVENTUAL, WARM, DEFAULT, LONG, REBUILD),
+    *(PLAIN, TRANSACTION, PLAIN_EVENTUAL, WELL, OURS, EVENTUAL, WARM, DEFAULT, LONG, LIST, *REBUILDS),
     *NESTED,
     *TLS,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks import alone, checks, cold_start, page, report, runners
-from benchmarks.kinds import KINDS, LONG, OURS, REBUILD
+from benchmarks.kinds import KINDS, LIST, LONG, OURS, REBUILDS
 from benchmarks.results import TITLES, Results
 from benchmarks.targets import judge
 from benchmarks.workloads import Sizes, measure, profiles, workloads
@@ -42,7 +42,7 @@ def run(kinds: Sequence[Kind], sizes: Sizes, rounds: int, keys: Collection[str],
 def _steps(field: Field, results: Results, keys: Collection[str]) -> Iterator[str]:
     sizes, rounds = results.sizes, results.rounds
     for worker in field.workers:
-        if worker.kind not in (LONG, REBUILD):
+        if worker.kind not in (LONG, LIST, *REBUILDS):
             yield f"checking {worker.name}"
             results.faults[worker.name] = checks.faults_of(worker, sizes)
     for workload in workloads(sizes):
@@ -66,8 +66,9 @@ def _alone(field: Field, results: Results, keys: Collection[str]) -> Iterator[st
         yield from alone.projections(field, field.worker(LONG), rounds, rows.setdefault("H", {}))
     if "L" in keys:
         yield from alone.lengths(field, field.worker(LONG), sizes, rounds, results.lengths)
+        yield from alone.lists(field, field.worker(LIST), sizes, rounds, results.lengths)
     if "R" in keys:
-        yield from alone.rebuild(field, field.worker(REBUILD), sizes, rounds, results.rebuild)
+        yield from alone.rebuild(field, [field.worker(kind) for kind in REBUILDS], sizes, rounds, results.rebuild)
     if "COLD" in keys:
         results.cold = cold_start.ColdStart()
         yield from cold_start.measure(field, sizes.starts, results.cold)

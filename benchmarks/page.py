@@ -134,7 +134,9 @@ def _alone(results: Results) -> Iterator[str]:
     if results.lengths:
         yield "## Cost against length\n"
         yield "A process that knows nothing; a snapshot ten events back. CPU on replayed answers. The event is in the"
-        yield "middle of the stream, the version the last but one, the moment in the middle of the older part.\n"
+        yield "middle of the stream, the version the last but one, the moment in the middle of the older part. A list's"
+        ranges = ", ".join(f"{number:,} rows in {ranges:,}" for number, ranges in results.sizes.lists)
+        yield f"page has 20 rows, from a third of it on; it was laid out in ranges, at most: {ranges}.\n"
         yield from table(("", "CPU", "requests", "RCU", "WCU"), _length_rows(results))
     if results.rebuild:
         yield "## Rebuild\n"
@@ -157,7 +159,13 @@ def _length_rows(results: Results) -> Iterator[tuple[object, ...]]:
         for version, one in results.lengths[method].items():
             cost = one.cost
             cpu = micros(statistics.median(one.cpu)) if one.cpu else ""
-            yield f"{name}, version {version:,}", cpu, len(cost.requests), cost.read, cost.written
+            yield (
+                f"{name}, {'rows' if method == 'list_page' else 'version'} {version:,}",
+                cpu,
+                len(cost.requests),
+                cost.read,
+                cost.written,
+            )
 
 
 def _rebuild_rows(results: Results) -> Iterator[tuple[object, ...]]:

@@ -43,6 +43,7 @@ LENGTHS = {
     "one_event": "one event",
     "state_after": "state at a version",
     "state_then": "state at a moment",
+    "list_page": "list",
 }
 """What is measured by a stream's length."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How big the workloads are: events of streams, calls of a round; in W's, in how many turns.
+    """How big the workloads are: events of streams, rows of lists and their ranges, calls of a round; W's turns.
 
     Each peer works for `warm_up_seconds` before its first round is timed: compilers and caches have settled then.
     """
@@ -32,6 +32,7 @@ class Sizes:
     writers: int = 8
     commands: int = 25
     lengths: tuple[int, ...] = (10, 1_000, 100_000)
+    lists: tuple[tuple[int, int], ...] = ((200, 4), (10_000, 64), (100_000, 2_500))
     starts: int = 21
     warm_up_seconds: float = 0.5
 

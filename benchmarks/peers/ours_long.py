@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,15 @@ from eventfold import Commit, Recorded, Snapshot, load, load_at, load_version, s
 from eventfold.aggregates.history import read_page
 from eventfold.aggregates.pages import DEFAULT_INTERVAL, first_page
 from eventfold.dynamodb.items import commit_to_item, snapshot_to_item
-from eventfold.dynamodb.rows import DynamoDBRowStore
+from eventfold.dynamodb.rows import INDEX, DynamoDBRowStore
 from eventfold.memory import MemoryParkedStore
-from eventfold.read_models.projections import Projection, RowTarget
+from eventfold.read_models.projections import Projection, Row, RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
 
     from eventfold.dynamodb.items import NewItem
 
@@ -28,6 +32,14 @@ SHORT_COMMITS = 40
 """Commits of one event before the snapshot: as many as a load's first page may reach behind it."""
 BEHIND = 10
 STREAMS, COMMITS = 10, 10
+PAGE = 20
+
+
+def write_all(client: DynamoDBClient, table: str, some: Sequence[NewItem]) -> None:
+    """Write 25 items at the most."""
+    left: Any = {table: [{"PutRequest": {"Item": item}} for item in some]}
+    while left:
+        left = client.batch_write_item(RequestItems=left)["UnprocessedItems"]
 
 
 def project(row: State | None, recorded: Recorded[Changed]) -> State:
@@ -57,9 +69,7 @@ class OursLong(Ours):
         """Prepare a stream quickly: commits of ten events with snapshots as usual, then the last events one by one."""
         short = min(SHORT_COMMITS, version)
         for some in batched(self._past(stream_name("bench", stream), version - short), 25, strict=False):
-            left: Any = {self.table: [{"PutRequest": {"Item": item}} for item in some]}
-            while left:
-                left = self.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+            write_all(self.client, self.table, some)
         for after in range(version - short, version):
             self.append(stream, 1, after)
         take_snapshot(self.store, DECIDER, stream_name("bench", stream), version)
@@ -129,5 +139,53 @@ class OursLong(Ours):
             raise ValueError(result)
 
 
+class OursList(Ours):
+    """A list of any length, laid out in any number of ranges."""
+
+    def __init__(self, endpoint: str, prefix: str) -> None:
+        super().__init__(endpoint, prefix)
+        self._lists: dict[int, DynamoDBRowStore] = {}
+
+    def create_tables(self) -> None:
+        self.client.create_table(
+            TableName=self.table,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("key", "shard", "sort")],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": INDEX,
+                    "KeySchema": [
+                        {"AttributeName": "shard", "KeyType": "HASH"},
+                        {"AttributeName": "sort", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+
+    def grow_list(self, rows: int, ranges: int) -> int:
+        """Prepare a list; return in how many ranges it lies."""
+        store = self._list(ranges)
+        places = [f"{n:06} lovelace" for n in range(rows)]
+        store.lay_out(f"list-{rows}", places)
+        items = [store._item(f"list-{rows}", Row(f"person-{n}", 1, "{}", sort)) for n, sort in enumerate(places)]  # noqa: SLF001 - by puts it would take minutes
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(partial(write_all, self.client, self.table), batched(items, 25, strict=False)))
+        return len({item["shard"]["S"] for item in items})
+
+    def list_page(self, rows: int, ranges: int) -> int:
+        """Read a page a third of the way down; return how many rows it has."""
+        after = f"{rows // 3:06}"
+        return len(self._list(ranges).listed(f"list-{rows}", prefix="", after=after, limit=PAGE))
+
+    def _list(self, ranges: int) -> DynamoDBRowStore:
+        return self._lists.setdefault(ranges, DynamoDBRowStore(self.client, self.table, shards=ranges))
+
+
 class OursRebuild(Ours):
     """On a table of its own: a rebuild reads all there is."""
+
+
+class OursSmallRebuild(OursRebuild):
+    """On another."""

@@ -30,6 +30,7 @@ SMALL = Sizes(
     writers=2,
     commands=3,
     lengths=(10, 60, 200),
+    lists=((120, 4), (300, 8)),
     warm_up_seconds=0,
 )
 KEYS = set("ABCDEFGNWHLR")
