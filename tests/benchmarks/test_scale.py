@@ -14,7 +14,7 @@ from benchmarks.scale import facts, queries
 from benchmarks.scale.__main__ import MEASURED, PAGE
 from benchmarks.scale.model import Model, Settings, Workload, hours_to_grow
 from benchmarks.scale.page import ALARMS, METRICS, RATES, keeps_up, markdown, million
-from eventfold.dynamodb.tallies import _BACKOFF
+from eventfold.dynamodb.transactions import _BACKOFF
 from tests.support import ROOT
 from tests.template.declared import TEMPLATE, of_type, properties
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
 
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.parked import DynamoDBParkedStore
-from eventfold.dynamodb.tallies import DynamoDBTallyStore, cancel_reasons
+from eventfold.dynamodb.tallies import DynamoDBTallyStore
+from eventfold.dynamodb.transactions import transact
 from eventfold.memory import MemoryParkedStore, MemoryTallyStore
 from eventfold.read_models.projections import RowConflictError
 from eventfold.read_models.tallies import MAX_ITEMS, Checkpoint
@@ -168,5 +170,7 @@ def test_the_reasons_of_a_cancelled_transaction_are_told_apart(
 
 
 def test_what_is_no_cancellation_is_raised_as_it_is() -> None:
+    client = Mock()
+    client.transact_write_items.side_effect = ClientError({"Error": {"Code": "AccessDenied"}}, "TransactWriteItems")
     with pytest.raises(ClientError, match="AccessDenied"):
-        cancel_reasons(ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "TransactWriteItems"))
+        transact(client, [])

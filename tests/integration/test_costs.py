@@ -6,7 +6,7 @@ import random
 import string
 from contextlib import suppress
 from copy import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -81,6 +81,34 @@ def test_a_commit_is_compressed_where_that_saves_a_write_unit(
     assert meter.capacity == 1
     assert list(commit_to_item(five)["events"]) == [kind]
     assert list(store.newest_first("thing-1")) == [five]
+
+
+def test_commits_together_are_one_request_with_a_write_each_and_a_check_a_guard(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    """DynamoDB takes two units a KB for each write, and two for a check; DynamoDB Local does not say what it takes.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-capacity-handling
+    """
+    sent: list[Any] = []
+    local_client.meta.events.register(
+        "before-parameter-build.dynamodb.TransactWriteItems", lambda params, **_: sent.extend(params["TransactItems"])
+    )
+    commits = [commit(f"thing-{n}", 1, id="together") for n in range(3)]
+    with Meter.on(local_client) as meter:
+        store.append_together(commits, guards=[Head("thing-guard", 0), Head("thing-other", 7)])
+    assert meter.requests == ["TransactWriteItems"]
+    assert [list(one) for one in sent] == [["Put"]] * 3 + [["ConditionCheck"]] * 2
+    assert all(item_bytes(one["Put"]["Item"]) < 1024 for one in sent[:3]), "a unit each, twice"
+    assert [one["ConditionCheck"]["Key"]["version"] for one in sent[3:]] == [{"N": "1"}, {"N": "8"}]
+
+
+def test_one_commit_by_itself_costs_what_an_append_costs(
+    local_client: DynamoDBClient, store: DynamoDBEventStore
+) -> None:
+    with Meter.on(local_client) as meter:
+        store.append_together([commit("thing-1", 1)])
+    assert (meter.requests, meter.capacity) == (["PutItem"], 1)
 
 
 def test_a_command_is_one_read_and_one_write(local_client: DynamoDBClient, store: DynamoDBEventStore) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventfold import Commit, Head, Snapshot
+from eventfold.core.commit import CommitPlace
 from eventfold.core.errors import BrokenStreamError, StoreUnavailableError, TransferError
 from eventfold.dynamodb.items import commit_to_item
 from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from eventfold.operations.verify.read_models import VerifiableStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-HEADER = b'{"format":"eventfold-events","version":1}\n'
+HEADER = b'{"format":"eventfold-events","version":2}\n'
 
 
 def commit(id_: str, version: int, events: int = 1, **more: Any) -> Commit:
@@ -90,7 +91,25 @@ def test_a_line_has_these_names_for_ever() -> None:
         "meta": {"actor": "é"},
         "digest": "d",
         "snapshot_due": True,
+        "siblings": [],
     }
+    together = replace(EVERYTHING[0], siblings=(CommitPlace("counter-2", 7),))
+    assert json.loads(to_line(together))["siblings"] == [["counter-2", 7]]
+
+
+def test_a_file_of_version_1_is_read_as_it_was(store: VerifiableStore) -> None:
+    lines = [to_line(one).replace(b',"siblings":[]', b"") for one in EVERYTHING]
+    imported(store, [HEADER.replace(b"2", b"1"), *lines])
+    assert list(store.oldest_first("counter-1")) == EVERYTHING[:2]
+
+
+def test_what_was_written_together_stays_together(store: VerifiableStore) -> None:
+    store.append_together([commit(one, 1, id="together") for one in ("1", "2")])
+    other = MemoryEventStore()
+    imported(other, exported(store))
+    assert sorted(exported(other)) == sorted(exported(store))
+    (one,) = other.oldest_first("counter-2")
+    assert one.siblings == (CommitPlace("counter-1", 1),)
 
 
 def test_100_000_events_round_trip_identically() -> None:
@@ -195,8 +214,8 @@ def test_a_file_without_a_header_is_refused(first: bytes) -> None:
 
 
 def test_a_newer_format_is_refused() -> None:
-    with pytest.raises(TransferError, match="Format version 2 is newer"):
-        list(read_lines([HEADER.replace(b"1", b"2")]))
+    with pytest.raises(TransferError, match="Format version 3 is newer"):
+        list(read_lines([HEADER.replace(b"2", b"3")]))
 
 
 def test_no_line_behind_a_refused_one_is_written_in_its_stream() -> None:

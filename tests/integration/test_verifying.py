@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from datetime import timedelta
+from copy import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,6 +49,31 @@ def test_a_clean_table_gives_nothing(world: World) -> None:
 def test_a_missing_commit(world: World) -> None:
     world.client.delete_item(TableName=EVENTS_TABLE, Key={"stream": {"S": "counter-2"}, "version": {"N": "4"}})
     assert world.findings() == {Finding("counter-2", 4, "missing, up to version 6", "events"), NOT_COUNTED}
+
+
+def test_a_commit_whose_sibling_is_missing_or_another(world: World) -> None:
+    """As after the restore of one stream, or an import of some."""
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    event = (COUNTER.codec.encode(Added(amount=1)),)
+    world.store.append_together([Commit(f"counter-{n}", 1, event, "together", at) for n in (7, 8, 9)])
+    for stream in ("counter-7", "counter-8", "counter-9"):
+        commits = list(world.store.oldest_first(stream))
+        world.runner.run(world.rows, commits)
+        world.runner.run(world.tally, commits)
+    assert world.findings() == set()
+    key = {"stream": {"S": "counter-8"}, "version": {"N": "1"}}
+    item = world.client.get_item(TableName=EVENTS_TABLE, Key=key)["Item"]
+    world.overwrite(item | {"commit": {"S": "another"}})
+    what = "was written together with version 1 of counter-8, which is another commit"
+    torn = {Finding(stream, 1, what, "events") for stream in ("counter-7", "counter-9")}
+    others = {
+        Finding("counter-8", 1, f"was written together with version 1 of {stream}, which is another commit", "events")
+        for stream in ("counter-7", "counter-9")
+    }
+    assert world.findings() == torn | others
+    world.client.delete_item(TableName=EVENTS_TABLE, Key=key)
+    missing = {replace(one, what=one.what.replace("another commit", "missing")) for one in torn}
+    assert {one for one in world.findings() if one.where == "events"} == missing
 
 
 def test_a_missing_first_commit(world: World) -> None:

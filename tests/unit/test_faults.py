@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own name
 
-from eventfold.dynamodb.tallies import cancel_reasons
 from eventfold.testing.faults import CrashError, Fault, FaultInjector, pauses
 from tests.conftest import EVENTS_TABLE
 
@@ -169,7 +168,7 @@ def test_a_conflict_cancels_a_transaction(backend: tuple[DynamoDBClient, str]) -
         client.transact_write_items(
             TransactItems=[{"Put": {"TableName": table, "Item": item}}, {"Put": {"TableName": table, "Item": item}}]
         )
-    assert cancel_reasons(raised.value) == ["TransactionConflict", "None"]
+    assert [one["Code"] for one in raised.value.response["CancellationReasons"]] == ["TransactionConflict", "None"]
 
 
 def test_a_conflict_refuses_a_plain_write_in_both_forms_and_no_read(backend: tuple[DynamoDBClient, str]) -> None:

@@ -11,10 +11,20 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from eventfold.core.commit import MAX_READ_NAME_BYTES, Commit, Head, Snapshot, check_commit, check_stream_name
-from eventfold.core.errors import VersionConflictError
+from eventfold.core.commit import (
+    MAX_READ_NAME_BYTES,
+    Commit,
+    CommitPlace,
+    Head,
+    Snapshot,
+    check_commit,
+    check_stream_name,
+    together,
+)
+from eventfold.core.errors import StreamsMovedError, VersionConflictError
 from eventfold.core.store import Item, already_appended
 from eventfold.dynamodb.items import StoredCommit, commit_to_item
+from eventfold.dynamodb.store import check_size
 from eventfold.operations.scanning import Place, ScanPage
 from eventfold.operations.verify.keys import StoredKey
 from eventfold.read_models.generations import Control
@@ -47,6 +57,22 @@ class MemoryEventStore:
             winner = self._streams.setdefault(commit.stream, {}).setdefault(commit.version, StoredCommit(item))
         if isinstance(winner, Commit) and winner != commit:
             raise VersionConflictError(commit.stream, commit.version, winner)
+
+    def append_together(self, commits: Sequence[Commit], *, guards: Sequence[Head] = ()) -> None:
+        """See `EventStore.append_together`."""
+        linked = together(commits, guards)
+        check_size(linked, guards)
+        stored = [StoredCommit(commit_to_item(one)) for one in linked]
+        free = [*((one.stream, one.version) for one in linked), *((one.stream, one.version + 1) for one in guards)]
+        with self._lock:
+            there = {stream: self._streams.get(stream, {}).get(version) for stream, version in free}
+            winners = {stream: item for stream, item in there.items() if isinstance(item, Commit)}
+            if any(winners.get(one.stream) == one for one in linked):
+                return
+            if winners:
+                raise StreamsMovedError(winners)
+            for one in stored:
+                self._streams.setdefault(one.stream, {})[one.version] = one
 
     def newest_first(
         self, stream: str, *, upto: int | None = None, page_size: int | None = None, consistent: bool = True
@@ -89,9 +115,10 @@ class MemoryEventStore:
         """See `ScannableStore.items`."""
         return (item for _, item in self._sorted(stream))
 
-    def begun(self, streams: Sequence[str]) -> set[str]:
-        """See `ScannableStore.begun`."""
-        return {stream for stream in streams if 1 in self._streams.get(stream, {})}
+    def commit_ids(self, places: Iterable[CommitPlace]) -> dict[CommitPlace, str]:
+        """See `ScannableStore.commit_ids`."""
+        there = {place: self._streams.get(place.stream, {}).get(place.version) for place in places}
+        return {place: item.id for place, item in there.items() if isinstance(item, Commit)}
 
     def _sorted(self, stream: str) -> list[tuple[float, Item]]:
         check_stream_name(stream, MAX_READ_NAME_BYTES)

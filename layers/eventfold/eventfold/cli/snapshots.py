@@ -14,7 +14,7 @@ from eventfold.core.errors import InvalidCommitError
 from eventfold.core.store import end_of
 from eventfold.operations.reading import SteadyPages, TableSource
 from eventfold.operations.snapshots import VOID, Retake, to_retake
-from eventfold.operations.verify.streams import EVENTS
+from eventfold.operations.verify.finding import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

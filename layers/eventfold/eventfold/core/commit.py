@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import replace
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from eventfold.core.errors import BrokenStreamError, InvalidCommitError, Invalid
 from eventfold.core.stored import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventfold.core.stored import StoredEvent
 
@@ -86,12 +87,20 @@ class Head(NamedTuple):
     version: int
 
 
+class CommitPlace(NamedTuple):
+    """Where a commit lies that was written together with another: its stream, and the version of its first event."""
+
+    stream: str
+    version: int
+
+
 @dataclass(slots=True, eq=False)
 class Commit:
-    """All events of one accepted command: stored as one item, so all or none. Nobody changes it.
+    """All events of one accepted command in one stream: stored as one item, so all or none. Nobody changes it.
 
     `version` is the version of the first event; the others follow. `at` is kept in UTC, to the millisecond, and is
-    never before the commit it follows. `digest` tells one command from another under the same id.
+    never before the commit it follows. `digest` tells one command from another under the same id. `siblings` are the
+    commits of other streams that were written together with it, all or none, under the same id: see `together`.
 
     Raises:
         InvalidCommitError: `at` has no form in UTC.
@@ -105,6 +114,7 @@ class Commit:
     meta: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     snapshot_due: bool = False
+    siblings: tuple[CommitPlace, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the time what a store will give back."""
@@ -147,7 +157,7 @@ class Commit:
 
     def _said(self) -> tuple[object, ...]:
         """Return all that it says, but for its events."""
-        return self.stream, self.version, self.id, self.digest, self.snapshot_due, self.at, self.meta
+        return self.stream, self.version, self.id, self.digest, self.snapshot_due, self.at, self.meta, self.siblings
 
     @property
     def ref(self) -> CommitRef:
@@ -204,12 +214,40 @@ def check_commit(commit: Commit, after: Head | None) -> None:
         raise InvalidCommitError(f"a commit's time has a zone: stream {commit.stream!r}, {commit.at.isoformat()}")
     if len(commit.id) > MAX_ID_BYTES // 4 and len(commit.id.encode(errors="replace")) > MAX_ID_BYTES:
         raise InvalidCommitError(f"a commit's id has at most {MAX_ID_BYTES} bytes: stream {commit.stream!r}")
-    if not all(map(is_text, (commit.id, commit.digest, *commit.meta, *commit.meta.values()))):
+    named = (one.stream for one in commit.siblings)
+    if not all(map(is_text, (commit.id, commit.digest, *commit.meta, *commit.meta.values(), *named))):
         raise InvalidCommitError(f"a commit's id, digest and metadata are Unicode text: stream {commit.stream!r}")
     if after is not None and (after.stream, after.version + 1) != (commit.stream, commit.version):
         raise VersionOutOfLineError(
             f"stream {commit.stream!r}: version {commit.version} does not follow {after.stream!r} at {after.version}"
         )
+
+
+def together(commits: Sequence[Commit], guards: Sequence[Head] = ()) -> tuple[Commit, ...]:
+    """Return commits that are written together, each with the others as its siblings.
+
+    Raises:
+        InvalidCommitError: there are none, a stream is named twice, their ids differ, or one may not be written.
+    """
+    streams = [*(one.stream for one in commits), *(one.stream for one in guards)]
+    if not commits:
+        raise InvalidCommitError("a transaction writes at least one commit")
+    if len(set(streams)) < len(streams):
+        twice = next(stream for stream in streams if streams.count(stream) > 1)
+        raise InvalidCommitError(f"a transaction names each stream once: {twice!r} is there twice")
+    if len({commit.id for commit in commits}) > 1:
+        raise InvalidCommitError("the commits of a transaction have one id")
+    for commit in commits:
+        check_commit(commit, Head(commit.stream, commit.version - 1))
+    for guard in guards:
+        check_stream_name(guard.stream)
+        if guard.version < 0:
+            raise VersionOutOfLineError(f"stream {guard.stream!r} can't end at {guard.version}")
+    all_of_them = [CommitPlace(one.stream, one.version) for one in commits]
+    return tuple(
+        replace(commit, siblings=(*all_of_them[:number], *all_of_them[number + 1 :]))
+        for number, commit in enumerate(commits)
+    )
 
 
 def read_parts(commit: Commit) -> None:
@@ -218,7 +256,7 @@ def read_parts(commit: Commit) -> None:
     Raises:
         BrokenStreamError: it does not; names its stream and version.
     """
-    _ = commit.events, commit.at, commit.meta
+    _ = commit.events, commit.at, commit.meta, commit.siblings
 
 
 def first_gap(version: int, commits: Iterable[Commit]) -> int | None:

@@ -8,6 +8,7 @@ EventfoldError
 │   ├── UnstableStateError
 │   └── ItemTooLargeError
 ├── VersionConflictError          somebody else's commit has that version
+├── StreamsMovedError             somebody else was first in some of several streams
 ├── TooManyConflictsError         the race was lost at every attempt
 ├── PreconditionFailedError       the stream is not at the version the caller named
 ├── IdempotencyKeyReusedError     the key came back with another command
@@ -24,6 +25,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eventfold.core.commit import Commit
 
 
@@ -89,6 +92,17 @@ class VersionConflictError(EventfoldError):
         self.stream = stream
         self.version = version
         self.winner = winner
+
+
+class StreamsMovedError(EventfoldError):
+    """Some of the streams that a transaction writes to or guards have moved, so nothing of it was written.
+
+    `winners` has by stream the commit that came first; None where the store could not name it.
+    """
+
+    def __init__(self, winners: Mapping[str, Commit | None]) -> None:
+        super().__init__(f"streams that have moved: {', '.join(map(repr, winners))}")
+        self.winners = winners
 
 
 class TooManyConflictsError(EventfoldError):

@@ -8,7 +8,7 @@ from eventfold.core.commit import Commit, Head, Snapshot
 from eventfold.core.errors import VersionConflictError, VersionOutOfLineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 type Item = Commit | Snapshot
 
@@ -28,6 +28,21 @@ class EventStore(Protocol):
             VersionConflictError: another commit has that version.
             StoreUnavailableError: throttled or out of reach; whether it was written is not known,
                 and the same commit can be appended again.
+        """
+        ...
+
+    def append_together(self, commits: Sequence[Commit], *, guards: Sequence[Head] = ()) -> None:
+        """Write commits of several streams, all or none, if nobody has written their versions. One request.
+
+        Each follows its stream's end as a read saw it, and they share an id. What is stored of each names the others as
+        its siblings. A guard is the end of a stream that was read and is not written: nothing is written if another
+        commit lies behind it. Writing the same commits again succeeds and stores nothing.
+
+        Raises:
+            InvalidCommitError: refused before any call; its subclasses say why.
+            StreamsMovedError: another commit has one of the versions, or lies behind a guard.
+            StoreUnavailableError: throttled or out of reach; whether they were written is not known, and the same
+                commits can be appended again.
         """
         ...
 

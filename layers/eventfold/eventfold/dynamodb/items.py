@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from eventfold.core.commit import Commit, CommitRef, Snapshot, read_parts
+from eventfold.core.commit import Commit, CommitPlace, CommitRef, Snapshot, read_parts
 from eventfold.core.errors import BrokenStreamError, InvalidCommitError, ItemTooLargeError
 from eventfold.core.stored import NotJsonError, read_stored, written
 
@@ -40,6 +40,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 # A TypeAdapter's own `validate_json` costs half of what it calls.
 _read_meta: Callable[[str], dict[str, str]] = TypeAdapter(dict[str, str]).validator.validate_json
+_read_siblings: Callable[[str], tuple[CommitPlace, ...]] = TypeAdapter(tuple[CommitPlace, ...]).validator.validate_json
 _read_refs: Callable[[str | bytes], tuple[CommitRef, ...]]
 _read_refs = TypeAdapter(tuple[CommitRef, ...]).validator.validate_json
 
@@ -51,6 +52,15 @@ def commit_to_item(commit: Commit) -> NewItem:
         InvalidCommitError: its events hold what JSON can't carry.
         ItemTooLargeError: over 400 KB, before compression: whether a commit fits must not hang on its words.
     """
+    return _checked(_plain(commit), commit.stream, commit.version)
+
+
+def uncompressed_bytes(commit: Commit) -> int:
+    """Return what DynamoDB would count for a commit that is not compressed."""
+    return item_bytes(_plain(commit))
+
+
+def _plain(commit: Commit) -> NewItem:
     try:
         events = written(commit.events).text
     except NotJsonError as error:
@@ -69,7 +79,9 @@ def commit_to_item(commit: Commit) -> NewItem:
         item["digest"] = {"S": commit.digest}
     if commit.snapshot_due:
         item["snapshot_due"] = {"BOOL": True}
-    return _checked(item, commit.stream, commit.version)
+    if commit.siblings:
+        item["siblings"] = {"S": _text(commit.siblings)}
+    return item
 
 
 def snapshot_to_item(snapshot: Snapshot) -> NewItem:
@@ -152,6 +164,14 @@ class StoredCommit(Commit):
         """See `Commit`."""
         try:
             return _read_meta(self._item["meta"]["S"]) if "meta" in self._item else {}
+        except _BROKEN as error:
+            raise _broken(self._item, error) from None
+
+    @property
+    def siblings(self) -> tuple[CommitPlace, ...]:  # type: ignore[override] # as above
+        """See `Commit`."""
+        try:
+            return _read_siblings(self._item["siblings"]["S"]) if "siblings" in self._item else ()
         except _BROKEN as error:
             raise _broken(self._item, error) from None
 

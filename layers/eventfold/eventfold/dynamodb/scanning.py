@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventfold.core.commit import CommitPlace
 from eventfold.core.errors import BrokenStreamError
 from eventfold.dynamodb.batches import get_by_keys
 from eventfold.dynamodb.client import passing_errors_named
@@ -12,7 +13,7 @@ from eventfold.dynamodb.store import DynamoDBEventStore
 from eventfold.operations.scanning import Place, Scanned, ScanPage, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
 
@@ -42,10 +43,14 @@ class ScannableDynamoDBEventStore(DynamoDBEventStore):
         """See `ScannableStore.items`."""
         return map(scanned, self._stored(self._all_of(stream, consistent=True)))
 
-    def begun(self, streams: Sequence[str]) -> set[str]:
-        """See `ScannableStore.begun`. Each costs what a read of its first commit costs: only its key is sent."""
-        keys = [{"stream": {"S": stream}, "version": {"N": "1"}} for stream in streams]
-        return {item["stream"]["S"] for item in get_by_keys(self._client, self._table, keys, ("stream",))}
+    def commit_ids(self, places: Iterable[CommitPlace]) -> dict[CommitPlace, str]:
+        """See `ScannableStore.commit_ids`. Each costs what a read of the commit costs: only its key and id are sent."""
+        keys = [{"stream": {"S": one.stream}, "version": {"N": str(one.version)}} for one in places]
+        found = get_by_keys(self._client, self._table, keys, ("stream", "version", "commit"))
+        return {
+            CommitPlace(item["stream"]["S"], int(item["version"]["N"])): item.get("commit", {}).get("S", "")
+            for item in found
+        }
 
 
 def scanned(item: Mapping[str, Any]) -> Scanned:

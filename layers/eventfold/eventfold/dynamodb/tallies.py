@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from eventfold.core.backoff import Backoff
-from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
 from eventfold.dynamodb.controls import active_in
+from eventfold.dynamodb.transactions import ConditionFailedError, transact
 from eventfold.read_models.generations import control_key
 from eventfold.read_models.live import ActiveReader
 from eventfold.read_models.projections import RowConflictError
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, PutTypeDef, TransactWriteItemTypeDef
 
     from eventfold.read_models.tallies import Counts, Moved
-
-_BACKOFF = Backoff(attempts=8, base=0.02, cap=2)
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-_PASSING_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 def shards_key(stored: str) -> str:
@@ -77,21 +72,11 @@ class DynamoDBTallyStore:
             *(self._move(f"{tally}@{one.stream}", one, replaces) for one, replaces in moved.items()),
             *(self._increment(f"{tally}#{row}#{shard}", counters) for row, counters in counts.items() if counters),
         ]
-        for attempt in range(_BACKOFF.attempts):
-            try:
-                with passing_errors_named():
-                    self._client.transact_write_items(TransactItems=items)
-            except ClientError as error:
-                reasons = cancel_reasons(error)
-                if "ConditionalCheckFailed" in reasons:
-                    one = list(moved)[reasons.index("ConditionalCheckFailed")]
-                    raise RowConflictError(f"{tally}: {one.stream!r} is not at {moved[one]}") from error
-                if not _PASSING_REASONS.intersection(reasons):
-                    raise
-                _BACKOFF.wait(attempt)
-            else:
-                return
-        raise StoreUnavailableError("other transactions were in the way")
+        try:
+            transact(self._client, items)
+        except ConditionFailedError as error:
+            one = list(moved)[min(error.items)]
+            raise RowConflictError(f"{tally}: {one.stream!r} is not at {moved[one]}") from error
 
     def totals(self, tally: str, rows: Sequence[str]) -> dict[str, dict[str, int]]:
         """See `TallyStore.totals`. One request for each 100 shards, side by side."""
@@ -179,11 +164,3 @@ def _sums(tally: str, items: Iterable[Mapping[str, Any]]) -> dict[str, dict[str,
             if name != "key":
                 sums[row][name] += int(value["N"])
     return {row: dict(counters) for row, counters in sums.items()}
-
-
-def cancel_reasons(error: ClientError) -> list[str]:
-    """Return why a transaction was cancelled, item by item; raise what is no cancellation."""
-    if code_of(error) != "TransactionCanceledException":
-        raise error
-    reasons = error.response.get("CancellationReasons", [])
-    return [reason.get("Code", "None") for reason in reasons]

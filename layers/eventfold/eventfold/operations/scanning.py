@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Protocol
 
-from eventfold.core.commit import Commit, Snapshot, read_parts
+from eventfold.core.commit import Commit, CommitPlace, Snapshot, read_parts
 from eventfold.core.errors import BrokenStreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class ScannableStore(Protocol):
         """
         ...
 
-    def begun(self, streams: Sequence[str]) -> set[str]:
-        """Return which of these streams have version 1, read consistently. One request for each 100."""
+    def commit_ids(self, places: Iterable[CommitPlace]) -> dict[CommitPlace, str]:
+        """Return the ids of the commits that lie at these places, read consistently. One request for each 100."""
         ...
 
 

@@ -12,12 +12,13 @@ be in the table exactly once, at its version; what was refused has to be nowhere
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from eventfold.core.commit import Commit
+from eventfold.core.commit import Commit, together
 from eventfold.core.errors import EventfoldError, StoreUnavailableError
 from eventfold.dynamodb.items import item_to_commit_or_snapshot
 
@@ -101,16 +102,26 @@ class _Watched:
 
     def append(self, commit: Commit, *, after: Head | None) -> None:
         """See `EventStore.append`."""
+        with self._noted((commit,)):
+            self._store.append(commit, after=after)
+
+    def append_together(self, commits: Sequence[Commit], *, guards: Sequence[Head] = ()) -> None:
+        """See `EventStore.append_together`."""
+        with self._noted(together(commits, guards)):
+            self._store.append_together(commits, guards=guards)
+
+    @contextmanager
+    def _noted(self, commits: Iterable[Commit]) -> Iterator[None]:
         word = Word.UNKNOWN
         try:
-            self._store.append(commit, after=after)
+            yield
             word = Word.ACKNOWLEDGED
         except EventfoldError as error:
             if not isinstance(error, StoreUnavailableError):
                 word = Word.REFUSED
             raise
         finally:  # A process that dies here has heard nothing.
-            self._attempts.append(Attempt(commit, word))
+            self._attempts += [Attempt(commit, word) for commit in commits]
 
 
 def read_table(client: DynamoDBClient, table: str) -> Iterator[Item]:

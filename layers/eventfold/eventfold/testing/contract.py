@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from eventfold.core.commit import Commit, CommitRef, Head, Snapshot
+from eventfold.core.commit import Commit, CommitPlace, CommitRef, Head, Snapshot
 from eventfold.core.errors import (
     InvalidCommitError,
     InvalidStreamNameError,
@@ -287,5 +287,8 @@ class ScanContract:
         for stream in streams[::2]:
             store.append(commit(stream, 1), after=Head(stream, 0))
         store.save_snapshot(Snapshot("thing-1", 1, "s1", "{}", AT))
-        assert store.begun(streams) == set(streams[::2])
-        assert store.begun([]) == set()
+        ids = store.commit_ids(CommitPlace(stream, 1) for stream in streams)
+        assert [place.stream for place in sorted(ids)] == sorted(streams[::2])
+        first = next(iter(store.oldest_first(streams[0])))
+        assert ids[CommitPlace(streams[0], 1)] == first.id
+        assert store.commit_ids([]) == {}

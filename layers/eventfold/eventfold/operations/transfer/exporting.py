@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeGuard
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_core import to_json
 
-from eventfold.core.commit import Commit
+from eventfold.core.commit import Commit, CommitPlace
 from eventfold.core.errors import BrokenStreamError, InvalidCommitError, TransferError
 from eventfold.core.stored import NotJsonError, StoredEvent, written_again
 from eventfold.core.validation import fields_at_fault
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from eventfold.operations.scanning import Scanned
     from eventfold.operations.verify.read_models import VerifiableStore
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 has no `siblings`; it is read as it was."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _REPORT_EVERY = 500
@@ -53,6 +54,7 @@ class Line(BaseModel):
     meta: dict[str, str] = {}
     digest: str = ""
     snapshot_due: bool = False
+    siblings: tuple[CommitPlace, ...] = ()
 
     def commit(self) -> Commit:
         """Return the commit.
@@ -63,9 +65,7 @@ class Line(BaseModel):
         """
         if self.at.microsecond % 1000:
             raise TransferError("its time has more than milliseconds")
-        return Commit(
-            self.stream, self.version, self.events, self.id, self.at, self.meta, self.digest, self.snapshot_due
-        )
+        return Commit(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 @dataclass(slots=True)
@@ -126,6 +126,7 @@ def to_line(commit: Commit) -> bytes:
         "meta": dict(commit.meta),
         "digest": commit.digest,
         "snapshot_due": commit.snapshot_due,
+        "siblings": commit.siblings,
     }
     return b'{"stream":%s,"version":%d,"events":%s,%s\n' % (
         to_json(commit.stream),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EVENTS = "events"
+"""Where a finding lies that is in the event table."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eventfold.core.commit import contiguous
+from eventfold.core.commit import CommitPlace, contiguous
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.operations.verify.counters import Recount
 from eventfold.operations.verify.finding import Finding
@@ -148,7 +148,8 @@ class ReadModelCheck:
         followed = {stream for stream in mine if self.target.follows(stream)}
         for stream in sorted(mine - followed):
             yield Finding(stream, None, "is stored, though the read model does not follow this stream", self._where)
-        for stream in sorted(followed - store.begun(sorted(followed))):
+        begun = {one.stream for one in store.commit_ids(CommitPlace(stream, 1) for stream in sorted(followed))}
+        for stream in sorted(followed - begun):
             if next(store.items(stream), None) is None:
                 yield Finding(stream, None, "is stored, though there is no such stream", self._where)
 

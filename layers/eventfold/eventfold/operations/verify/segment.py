@@ -15,6 +15,7 @@ from eventfold.operations.reading import SteadyPages, StoppedError, TableSource
 from eventfold.operations.scanning import by_stream
 from eventfold.operations.verify.read_models import Fold, ReadModelCheck
 from eventfold.operations.verify.streams import StreamCheck
+from eventfold.operations.verify.transactions import TransactionCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,6 +71,7 @@ class SegmentVerification:
     verified: Verified = field(default_factory=Verified)
 
     def __post_init__(self) -> None:
+        self.transactions = TransactionCheck(self.store)
         self.checks = [ReadModelCheck(one, self.store, wait=self._wait, tries=self.tries) for one in self.targets]
 
     def findings(self) -> Iterator[Finding]:
@@ -84,6 +86,7 @@ class SegmentVerification:
         for some in batched(self._streams(pages), _CHUNK, strict=False):
             for found, _ in some:
                 yield from found
+            yield from self.transactions.findings()
             for number, check in enumerate(self.checks):
                 yield from check.check([folds[number] for _, folds in some if number in folds])
         for check in self.checks:
@@ -112,7 +115,7 @@ class SegmentVerification:
             for fold in folds.values():
                 fold.see(recorded)
 
-        check = StreamCheck(stream, self.deciders, see).take_all(items)
+        check = StreamCheck(stream, self.deciders, see, self.transactions.see).take_all(items)
         for fold in folds.values():
             fold.folded()
             fold.complete = not check.broken

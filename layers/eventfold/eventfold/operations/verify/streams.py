@@ -9,7 +9,7 @@ from eventfold.core.commit import REMEMBERED_COMMITS, Commit, Snapshot, category
 from eventfold.core.errors import UnreadableStreamError
 from eventfold.core.stored import NotJsonError, written_again
 from eventfold.operations.scanning import Unreadable, readable
-from eventfold.operations.verify.finding import Finding
+from eventfold.operations.verify.finding import EVENTS, Finding
 from eventfold.read_models.parking import reason_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from eventfold.core.events import Recorded
     from eventfold.operations.scanning import Scanned
 
-EVENTS = "events"
 SNAPSHOT = "snapshot"
 
 MAX_FINDINGS = 20
@@ -36,7 +35,8 @@ class StreamCheck:
     ignored until retaken.
 
     `see` is handed the events of each commit that follows the one before, for whoever folds them further. It stops
-    at the first event that can't be replayed; from there on nothing can be said of snapshots or read models.
+    at the first event that can't be replayed; from there on nothing can be said of snapshots or read models. `linked`
+    is handed every commit that was written together with others.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class StreamCheck:
         stream: str,
         deciders: Mapping[str, Decider[Any, Any, Any]],
         see: Callable[[Sequence[Recorded[Any]]], None] = lambda _: None,
+        linked: Callable[[Commit], None] = lambda _: None,
     ) -> None:
         self.stream = stream
         self.version = 0
@@ -65,6 +66,7 @@ class StreamCheck:
         self._at: datetime | None = None
         self._refs: deque[CommitRef] = deque(maxlen=REMEMBERED_COMMITS)
         self._see = see
+        self._linked = linked
         self._end_known = True  # Not behind a commit that can't be read: nobody knows how many events it has.
         if self._decider is None:
             self._break(None, "the code has no aggregate of this category")
@@ -133,6 +135,8 @@ class StreamCheck:
         self.version = max(self.version, commit.last_version)
         self.due = commit.last_version if commit.snapshot_due else self.due
         self._end_known = True
+        if commit.siblings:
+            self._linked(commit)
         try:
             self._replay(commit)
         except UnreadableStreamError as error:
