@@ -114,7 +114,7 @@ def lengths(
 def lists(
     field: Field, worker: Worker, sizes: Sizes, rounds: int, rows: dict[str, dict[int, Measured]]
 ) -> Iterator[str]:
-    """L: a page of a list, a third of the way down, by how many rows there are and in how many ranges they lie."""
+    """L: a page of a list, the first of a range in its middle, by rows and by the ranges that they lie in."""
     field.stub.switch("record")
     row = rows["list_page"] = {}
     for number, ranges in sizes.lists:

@@ -136,7 +136,7 @@ def _alone(results: Results) -> Iterator[str]:
         yield "A process that knows nothing; a snapshot ten events back. CPU on replayed answers. The event is in the"
         yield "middle of the stream, the version the last but one, the moment in the middle of the older part. A list's"
         ranges = ", ".join(f"{number:,} rows in {ranges:,}" for number, ranges in results.sizes.lists)
-        yield f"page has 20 rows, from a third of it on; it was laid out in ranges, at most: {ranges}.\n"
+        yield f"page has 20 rows, the first of a range in the middle; it was laid out in ranges, at most: {ranges}.\n"
         yield from table(("", "CPU", "requests", "RCU", "WCU"), _length_rows(results))
     if results.rebuild:
         yield "## Rebuild\n"

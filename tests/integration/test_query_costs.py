@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from itertools import batched
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
@@ -47,6 +48,9 @@ def test_a_page_of_a_list_is_one_request_and_its_size(
         entry = {name: value for name, value in items[0].items() if name != "version"}  # what the index has of a row
         expected = queries.listed(len(page), item_bytes(entry))
         assert (meter.requests, meter.capacity) == (["Query"] * expected.requests, expected.read_units)
+    with patch.object(rows, "_query", wraps=rows._query) as asked:
+        rows.listed("directory", prefix="", after=None, limit=21)
+    assert asked.call_count == 1, "a range that the page does not reach is not thought of"
     with Meter.on(local_client) as meter:
         assert len(rows.listed("directory", prefix="00001", after=None, limit=21)) == 1
         assert rows.listed("directory", prefix="lovelace", after=None, limit=21) == []

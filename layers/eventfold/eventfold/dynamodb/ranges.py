@@ -22,7 +22,7 @@ from eventfold.dynamodb.batches import get_items
 from eventfold.dynamodb.client import code_of, passing_errors_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -50,10 +50,13 @@ class ListRanges:
         """Return the partition that a sort key lies in. One request a process, the first time."""
         return f"{stored}#{bisect_right(self._borders(stored), sort)}"
 
-    def between(self, stored: str, low: str, high: str) -> list[str]:
-        """Return the partitions that hold what lies between two sort keys, in order. Requests as for `of`."""
+    def between(self, stored: str, low: str, high: str) -> Iterator[str]:
+        """Yield the partitions that hold what lies between two sort keys, in order. Requests as for `of`.
+
+        A page asks for one or two of them, and there may be thousands.
+        """
         borders = self._borders(stored)
-        return [f"{stored}#{n}" for n in range(bisect_right(borders, low), bisect_right(borders, high) + 1)]
+        return (f"{stored}#{n}" for n in range(bisect_right(borders, low), bisect_right(borders, high) + 1))
 
     def with_items(self, stored: str, keys: Sequence[str], *, consistent: bool = True) -> list[Mapping[str, Any]]:
         """Return the items under these keys. The borders come with the first of them that a process reads."""

@@ -100,6 +100,8 @@ class DynamoDBRowStore:
                 if "LastEvaluatedKey" not in page:
                     break
                 query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            if len(rows) >= limit:
+                break
         return list(rows.values())
 
     def _with_control(self, control: str, streams: Sequence[str], stored: str) -> tuple[int, dict[str, Row]]:
