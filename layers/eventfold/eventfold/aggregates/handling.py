@@ -132,7 +132,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             InvalidCommitError, UnreadableStreamError, StoreUnavailableError: see there.
             Exception: whatever the domain's `decide` raises to refuse the command.
         """
-        ref = _ref(command, request)
+        ref = new_ref(command, request)
         stream = self._decider.stream(id_)
         view = _View(self._first(stream, request))
         for attempt in range(self._backoff.attempts):
@@ -158,7 +158,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
     def _lost(self, loaded: Loaded[S], conflict: VersionConflictError, ref: CommitRef, attempts: int) -> Outcome:
         """Give up, unless the winner is what this very command wrote when it was sent before, under its key."""
         if conflict.winner is not None:
-            earlier = _find(apply(self._decider, loaded, conflict.winner), ref)
+            earlier = past_commit(apply(self._decider, loaded, conflict.winner), ref)
             if earlier is not None:
                 return Outcome(earlier.version, conflicts=attempts, repeated=True)
         raise TooManyConflictsError(loaded.stream, attempts) from conflict
@@ -184,7 +184,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
 
     def _decide(self, loaded: Loaded[S], command: C, ref: CommitRef, request: Request) -> Outcome | Sequence[E]:
         """Return what happens; or what became of it, where nothing does or the key has made its commit before."""
-        if (earlier := _find(loaded, ref)) is not None:
+        if (earlier := past_commit(loaded, ref)) is not None:
             return Outcome(earlier.version, repeated=True)
         if request.expected_version not in (None, loaded.version):
             raise PreconditionFailedError(loaded.stream, request.expected_version, loaded.version)
@@ -220,7 +220,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         return _View(loaded, proven=True)
 
 
-def _ref(command: Command, request: Request) -> CommitRef:
+def new_ref(command: Command, request: Request) -> CommitRef:
     """Name the commit: by the caller's key, with a digest of what was asked for and by whom.
 
     A field that was left out is no part of it: that is another request than one that says null.
@@ -239,7 +239,7 @@ def _ref(command: Command, request: Request) -> CommitRef:
     return CommitRef(request.key, 0, hashlib.sha256(asked).hexdigest()[:16])
 
 
-def _find[S: BaseModel](loaded: Loaded[S], ref: CommitRef) -> CommitRef | None:
+def past_commit[S: BaseModel](loaded: Loaded[S], ref: CommitRef) -> CommitRef | None:
     """Return the commit that this key made before, if it did.
 
     Raises:

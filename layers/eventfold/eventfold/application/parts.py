@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from pydantic import BaseModel
 
+    from eventfold.aggregates.transactions import TransactionHandler
     from eventfold.core.decider import Command, Decider
     from eventfold.core.events import Event
     from eventfold.dynamodb.controls import DynamoDBControlStore
@@ -74,6 +75,14 @@ class Application:
                 self.event_store, decider, snapshot_every=every, cached_states=states
             )
         return self._handlers[decider.category]
+
+    @cached_property
+    def transactions(self) -> TransactionHandler:
+        """What runs decisions over several streams, with the states that this process remembers."""
+        from eventfold.aggregates.transactions import TransactionHandler
+
+        every, states = self.settings.snapshot_every, self.settings.cached_states
+        return TransactionHandler(self.event_store, snapshot_every=every, cached_states=states)
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:

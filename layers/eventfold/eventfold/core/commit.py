@@ -227,11 +227,11 @@ def together(commits: Sequence[Commit], guards: Sequence[Head] = ()) -> tuple[Co
     """Return commits that are written together, each with the others as its siblings.
 
     Raises:
-        InvalidCommitError: there are none, a stream is named twice, their ids differ, or one may not be written.
+        InvalidCommitError: no stream is named, one is named twice, their ids differ, or one may not be written.
     """
     streams = [*(one.stream for one in commits), *(one.stream for one in guards)]
-    if not commits:
-        raise InvalidCommitError("a transaction writes at least one commit")
+    if not streams:
+        raise InvalidCommitError("a transaction names at least one stream")
     if len(set(streams)) < len(streams):
         twice = next(stream for stream in streams if streams.count(stream) > 1)
         raise InvalidCommitError(f"a transaction names each stream once: {twice!r} is there twice")

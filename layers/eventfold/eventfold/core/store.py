@@ -36,7 +36,8 @@ class EventStore(Protocol):
 
         Each follows its stream's end as a read saw it, and they share an id. What is stored of each names the others as
         its siblings. A guard is the end of a stream that was read and is not written: nothing is written if another
-        commit lies behind it. Writing the same commits again succeeds and stores nothing.
+        commit lies behind it. Guards alone show that streams stood so together. Writing the same commits again succeeds
+        and stores nothing.
 
         Raises:
             InvalidCommitError: refused before any call; its subclasses say why.

@@ -104,7 +104,7 @@ class DynamoDBEventStore:
             *({"ConditionCheck": {"Key": _key(one.stream, one.version + 1), **self._nobody_has()}} for one in guards),
         ]
         try:
-            if len(actions) == 1:
+            if len(linked) == len(actions) == 1:
                 self.append(linked[0], after=Head(linked[0].stream, linked[0].version - 1))
             else:
                 transact(self._client, actions)

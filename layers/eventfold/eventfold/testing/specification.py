@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
+from eventfold.aggregates.transactions import Read
 from eventfold.core.commit import Commit
 from eventfold.core.decider import Command, Decider
 from eventfold.core.events import Codec, Event
@@ -15,6 +16,7 @@ from eventfold.core.events import Codec, Event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventfold.aggregates.transactions import Decision, Writes
     from eventfold.core.events import Recorded
     from eventfold.read_models.projections import Projection
 
@@ -69,6 +71,62 @@ class When[C: Command, S: BaseModel, E: Event]:
 def given[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], *past: E) -> Given[C, S, E]:
     """Start from an aggregate's past; without events, from nothing."""
     return Given(decider, past)
+
+
+class Past(NamedTuple):
+    """Events of one aggregate among several: those before a decision, or those that it writes."""
+
+    decider: Decider[Any, Any, Any]
+    id_: str
+    events: tuple[Event, ...]
+
+
+def past[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], id_: str, *events: E) -> Past:
+    """Return an aggregate's events."""
+    return Past(decider, id_, events)
+
+
+class GivenStreams:
+    """Several aggregates with a past each, for decisions that read more than one; any other has none."""
+
+    def __init__(self, *pasts: Past) -> None:
+        self._pasts = {one.decider.stream(one.id_): one for one in pasts}
+
+    def read[C: Command, S: BaseModel, E: Event](self, decider: Decider[C, S, E], id_: str) -> Read[S, E]:
+        """See `Streams.read`."""
+        stream = decider.stream(id_)
+        events: Any = self._pasts[stream].events if stream in self._pasts else ()
+        return Read(decider, stream, decider.fold(decider.initial, events), len(events))
+
+    def when[C: Command](self, decide: Decision[C], command: C) -> WhenStreams:
+        """Decide a command."""
+        try:
+            return WhenStreams(tuple(decide(command, self)), None)
+        except Exception as refusal:  # noqa: BLE001 - the domain chooses what it raises
+            return WhenStreams((), refusal)
+
+
+@dataclass(frozen=True)
+class WhenStreams:
+    """A decision over several streams."""
+
+    writes: tuple[Writes, ...]
+    refusal: Exception | None
+
+    def then(self, *expected: Past) -> None:
+        """Expect exactly these events in these streams; each must survive its stored form."""
+        if self.refusal is not None:
+            raise AssertionError(f"expected {expected}, but it was refused") from self.refusal
+        found = {stream: events for stream, _, events in self.writes if events}
+        wanted = {one.decider.stream(one.id_): one.events for one in expected}
+        assert found == wanted, f"expected {wanted}, but {found} happened"
+        for _, decider, events in self.writes:
+            decider.codec.encode_all(events)
+
+    def then_refused(self, error: type[Exception]) -> Exception:
+        """Expect the command to be refused with this error, and return it."""
+        assert isinstance(self.refusal, error), f"expected {error.__name__}, but got {self.refusal or self.writes!r}"
+        return self.refusal
 
 
 def recorded[E: Event](events: Sequence[E], stream: str) -> list[Recorded[E]]:

@@ -108,6 +108,18 @@ class TransactionContract:
             store.append_together([replace(first, version=3)], guards=[Head(guarded.stream, 0)])
         assert self.stored(store, first.stream) == [first]
 
+    def test_guards_alone_show_that_streams_stood_so_together(
+        self, store: EventStore, pair: tuple[Commit, Commit]
+    ) -> None:
+        first, second = pair
+        heads = [Head(first.stream, 0), Head(second.stream, 0)]
+        store.append_together([], guards=heads)
+        store.append_together([], guards=heads[:1])
+        store.append(second, after=heads[1])
+        with pytest.raises(StreamsMovedError) as caught:
+            store.append_together([], guards=heads)
+        assert caught.value.winners == {second.stream: second}
+
     def test_the_same_again_is_stored_once_whatever_has_come_since(
         self, store: EventStore, pair: tuple[Commit, Commit]
     ) -> None:
@@ -141,7 +153,7 @@ class TransactionContract:
         guards = [Head("thing-g", 0)]
         match fault:
             case "nothing":
-                commits = []
+                commits, guards = [], []
             case "twice":
                 commits = [first, replace(first, version=3)]
             case "guarded twice":
