@@ -79,8 +79,8 @@ class Streams(Protocol):
 class Transacted(NamedTuple):
     """What became of a command: the version of each stream that it wrote to.
 
-    `conflicts` counts the races lost on the way. `repeated`: the key had made its commits before; `versions` then has one
-    of the streams.
+    `conflicts` counts the races lost on the way. `repeated`: the key had made its commits before, and `versions` has
+    one of the streams.
     """
 
     versions: Mapping[str, int]
