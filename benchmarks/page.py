@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import costs, machine, prices
 from benchmarks.cold_start import BOTO3
-from benchmarks.kinds import KINDS, OURS
+from benchmarks.kinds import KINDS, OURS, PLAIN, WARM, WELL
 from benchmarks.payload import payload_bytes
 from benchmarks.report import MATRIX, dollar_rows, figure, micros, names, wrongs
 from benchmarks.results import ON_THE_STUB, TITLES
@@ -54,6 +54,7 @@ def _lines(results: Results, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield from table(("machine", ""), machine.machine().items())
     yield from table(("versions", ""), machine.versions().items())
     yield from _matrix(results)
+    yield from _lead(results)
     yield from _wrong(results)
     yield "## Targets\n"
     rows = ((one.key, one.measure, one.target, one.found, "met" if one.met else "**missed**") for one in verdicts)
@@ -74,6 +75,40 @@ def _matrix(results: Results) -> Iterator[str]:
         rows.append((f"{name} **(wrong)**" if results.wrong(name) else name, *shown))
     yield from table(("", *keys), rows)
     yield "".join(f"{key}: {TITLES[key]}. " for key in keys) + "C is to the transaction of an item an event.\n"
+
+
+LEADS = (
+    (
+        "A",
+        OURS,
+        "the transport: botocore's own is half of a put. What is left is botocore's: signing, endpoint, headers",
+    ),
+    ("B", OURS, "the transport, and answers parsed once, which a well-written boto3 does too"),
+    ("B", WARM, "the process knows the aggregate: no read, which no setting of boto3's has"),
+    (
+        "D",
+        OURS,
+        "answers parsed once. Versions without a gap, snapshots and remembered keys cost more than a plain fold",
+    ),
+)
+"""Where eventfold's lead comes from, and where there is none."""
+
+
+def _lead(results: Results) -> Iterator[str]:
+    yield "Where the lead comes from, and where there is none, flat and nested:\n"
+    rows = []
+    for key, kind, why in LEADS:
+        row = results.rows.get(key, {})
+        to = [f"{row[kind.name].ratio(row[base.name]):.2f}" for base in (PLAIN, WELL) if base.name in row]
+        nested = [
+            f"{row[f'{kind.name}, nested'].ratio(row[f'{base.name}, nested']):.2f}"
+            for base in (PLAIN, WELL)
+            if f"{base.name}, nested" in row
+        ]
+        if len(to) == len(nested) == 2:  # noqa: PLR2004 - plain and well written
+            shown = [" / ".join(pair) for pair in zip(to, nested, strict=True)]
+            rows.append((f"{key}, {kind.name}", *shown, why))
+    yield from table(("", "to plain boto3", "to a well-written one", "because"), rows)
 
 
 def _wrong(results: Results) -> Iterator[str]:
