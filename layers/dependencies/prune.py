@@ -43,9 +43,9 @@ def drop_documentation(layer: Path) -> None:
 
 def _undocumented(value: object) -> object:
     if isinstance(value, dict):
-        # A shape may have a member of that name: that is an object.
-        kept = {name: one for name, one in value.items() if name != "documentation" or not isinstance(one, str)}
-        return {name: _undocumented(one) for name, one in kept.items()}
+        # Empty, since botocore reads some. A shape may have a member of that name: that is an object.
+        empty = {"documentation": ""} if isinstance(value.get("documentation"), str) else {}
+        return {name: _undocumented(one) for name, one in value.items()} | empty
     return [_undocumented(one) for one in value] if isinstance(value, list) else value
 
 

@@ -34,6 +34,7 @@ def test_the_command_function_starts_without_read_models_boto3_and_collections_o
     assert [module for module in modules if module.startswith(rooms)] == []
     dynamodb = {module for module in modules if module.startswith("eventfold.dynamodb.")}
     assert dynamodb == {
-        f"eventfold.dynamodb.{part}" for part in ("client", "http", "items", "parsing", "store", "transport")
+        f"eventfold.dynamodb.{part}"
+        for part in ("client", "http", "items", "parsing", "store", "transactions", "transport")
     }
     assert objects < threshold, "a start makes so many that they are looked through before the first answer"

@@ -16,6 +16,8 @@ from local.build import LOCAL_BUILD
 from local.toolchain import ROOT
 
 PRUNE = ROOT / "layers" / "dependencies" / "prune.py"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "eu-west-1"}
+NOWHERE = "http://127.0.0.1:9"
 SAYS = "        \"Unknown service: '{service_name}'. Valid service names are: \"\n"
 MODEL = {
     "operations": {"PutItem": {"name": "PutItem", "documentation": "<p>Puts</p>"}},
@@ -66,8 +68,8 @@ def test_services_that_are_not_listed_stay_behind_with_their_endpoints(layer: Pa
     (model,) = (data / "dynamodb" / "2012-08-10").iterdir()
     assert model.name == "service-2.json"
     assert json.loads(model.read_text()) == {
-        "operations": {"PutItem": {"name": "PutItem"}},
-        "shapes": {"A": {"members": {"documentation": {"shape": "B"}}, "enum": ["x"]}},
+        "operations": {"PutItem": {"name": "PutItem", "documentation": ""}},
+        "shapes": {"A": {"members": {"documentation": {"shape": "B", "documentation": ""}}, "enum": ["x"]}},
     }
 
 
@@ -107,7 +109,7 @@ def says(code: str, *folders: Path) -> str:
     start = f"import sys; sys.path[:0] = {[*map(str, folders), *paths]!r}; sys.dont_write_bytecode = True; "
     done = subprocess.run(  # noqa: S603 - this very Python
         [sys.executable, "-I", "-S", "-c", start + code],
-        env={"AWS_DEFAULT_REGION": "eu-west-1", "POWERTOOLS_METRICS_NAMESPACE": "eventfold"},
+        env={"POWERTOOLS_METRICS_NAMESPACE": "eventfold", **CREDENTIALS},
         text=True,
         capture_output=True,
         check=True,
@@ -127,6 +129,12 @@ def test_what_is_cut_is_documentation_and_imports_and_nothing_else() -> None:
     installed = subprocess.run([sys.executable, "-c", names], text=True, capture_output=True, check=True)  # noqa: S603
     assert set(says(names).split()) >= set(installed.stdout.split())
     assert len(installed.stdout.split()) > 10
+    for service, call in (("s3", "list_objects_v2(Bucket='b')"), ("dynamodb", "list_tables()")):
+        client = (
+            f"import botocore.session as s; c = s.get_session().create_client('{service}', endpoint_url='{NOWHERE}')"
+        )
+        reached = f"{client}\ntry: c.{call}\nexcept Exception as error: print(type(error).__name__)"
+        assert says(reached).strip() == "EndpointConnectionError", "what goes over the wire is made of all the rest"
     client = "import botocore.session as s; c = s.get_session().create_client('dynamodb'); "
     docstrings = "print(c.put_item.__doc__, c.get_paginator('query').paginate.__doc__, dir(c))"
     written = says(client + docstrings)
