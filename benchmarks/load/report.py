@@ -102,12 +102,12 @@ def markdown(samples: Samples, measured: Measured, checked: str) -> str:
                 ("CPU of a create", f"{cpu.create_ms:.2f}"),
                 ("CPU of an update of a remembered user", f"{cpu.update_ms:.2f}"),
                 ("CPU of a query by id", f"{cpu.query_ms:.2f}"),
-                ("CPU of a page of the list, 50 users", f"{cpu.list_ms:.2f} ({cpu.list_ms / cpu.query_ms:.1f} by id)"),
-                ("CPU of the figures of seven days", f"{cpu.stats_ms:.2f} ({cpu.stats_ms / cpu.query_ms:.1f} by id)"),
+                ("CPU of a page of the list", _beside(cpu.list_ms, cpu.query_ms)),
+                ("CPU of the figures of the last days", _beside(cpu.stats_ms, cpu.query_ms)),
                 ("CPU of a projection's batch of new streams, both read models", _line(cpu.projection)),
                 (
                     "CPU of a commit in a batch that has 100 of 10 streams, both read models",
-                    f"{cpu.ten_streams_ms:.2f}",
+                    _beside(cpu.ten_streams_ms),
                 ),
                 ("the same batch, wall time on the emulator", _line(measured.emulated_projection)),
                 ("log of a command, bytes", f"{cpu.command_log_bytes:,}"),
@@ -130,6 +130,11 @@ _PHASE_ROWS: Mapping[str, str] = {
     "CPU of a request, functions, ms": "cpu_functions_ms",
     "CPU of a request, load tool, ms": "cpu_client_ms",
 }
+
+
+def _beside(found: float | None, query: float = 0) -> str:
+    """Return a time, and how many times that of a query by id it is."""
+    return "" if found is None else f"{found:.2f}, {found / query:.1f} times that by id" if query else f"{found:.2f}"
 
 
 def _line(line: Line) -> str:

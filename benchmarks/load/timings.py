@@ -68,13 +68,13 @@ class CpuTimes(BaseModel, frozen=True):
     create_ms: float
     update_ms: float
     query_ms: float
-    list_ms: float
-    """A page of 50 users."""
-    stats_ms: float
-    """Seven days."""
+    list_ms: float | None = None
+    """A page of users; None where it was not measured."""
+    stats_ms: float | None = None
+    """The figures of the last days, as for `list_ms`."""
     projection: Line
-    ten_streams_ms: float
-    """A commit's part of a batch that has 100 commits of 10 streams."""
+    ten_streams_ms: float | None = None
+    """A commit's part of a batch that has 100 commits of 10 streams, as for `list_ms`."""
     command_log_bytes: int
     commit_log_bytes: int
     batch_log_bytes: int

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from tests.unit.test_stale_reads import LaggingStore
 
 NAMES = ("ada", "grace", "alan")
 names = st.sampled_from(NAMES)
+MOMENTS = (datetime(2099, 1, 1, tzinfo=UTC) + timedelta(milliseconds=n) for n in count())
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Process:
     def __init__(self, store: LaggingStore) -> None:
         self.accounts = CommandHandler(store, ACCOUNTS, backoff=Backoff(base=0))
         self.owners = CommandHandler(store, OWNERS, backoff=Backoff(base=0))
-        self.transactions = TransactionHandler(store, backoff=Backoff(base=0))
+        # Sent twice in the same millisecond, a command is the same commit: it is done, and neither is told of the other.
+        self.transactions = TransactionHandler(store, backoff=Backoff(base=0), clock=lambda: next(MOMENTS))
 
     def transfer(self, one: Step, key: str) -> str:
         command = Transfer(source=one.source, target=one.target, amount=one.amount)
