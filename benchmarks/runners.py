@@ -141,6 +141,7 @@ class Stub:
     """The stub, in its own process."""
 
     def __init__(self, upstream: str) -> None:
+        LOGS.mkdir(parents=True, exist_ok=True)
         certificate(LOGS)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.stub", upstream, str(LOGS)],
