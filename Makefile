@@ -49,7 +49,10 @@ test: setup ## Run all tests, the deployed stack among them
 coverage: setup ## Run all tests, and say which lines and branches none of them runs
 	@python -m pytest -q $(SIDE_BY_SIDE) --cov --cov-report=term
 
-check: setup $(CHECKOV) ## Lint, format, types, import rules, template
+check: lint ## Lint, and what AWS documents about the template, as tests
+	@python -m pytest -q -m aws -p no:cacheprovider --disable-warnings
+
+lint: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@ruff check .
 	@ruff format --check -q .
 	@mypy
@@ -57,7 +60,6 @@ check: setup $(CHECKOV) ## Lint, format, types, import rules, template
 	@cfn-lint template.yaml
 	@.tools/checkov/bin/checkov -f template.yaml >/dev/null || .tools/checkov/bin/checkov -f template.yaml
 	@.tools/sam/bin/python local/transformed.py
-	@python -m pytest -q -m aws -p no:cacheprovider --disable-warnings
 	@.tools/sam/bin/sam validate --lint --region eu-west-1 >/dev/null && echo "template.yaml: valid"
 
 chaos: $(VENV) ## Send commands under every fault and trouble there is, then check every promise: SEED=1 COMMANDS=1000
@@ -149,4 +151,4 @@ benchmarks/castore/node_modules/.ready: benchmarks/castore/package-lock.json
 	@cd benchmarks/castore && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup run demo test coverage check chaos rebuild-drill load scale bench fuzz openapi golden build deploy lock clean
+.PHONY: help setup run demo test coverage check lint chaos rebuild-drill load scale bench fuzz openapi golden build deploy lock clean
