@@ -54,8 +54,7 @@ def known(field: Field, sizes: Sizes, rounds: int, row: Row) -> Iterator[str]:
             spent[OURS.name].update(worker.time("append", [[f"beside-{number}-{turn}-{n}", 1] for n in calls]))
             spent[WARM.name].update(worker.time("change", [["known"] for _ in calls]))
         for name, one in spent.items() if number >= 0 else ():
-            row[name].cpu.append(one["cpu"] / (len(calls) * sizes.turns))
-            row[name].wall.append(one["wall"] / (len(calls) * sizes.turns))
+            row[name].add(one, len(calls) * sizes.turns)
 
 
 def projections(field: Field, worker: Worker, rounds: int, row: Row) -> Iterator[str]:
@@ -72,8 +71,7 @@ def projections(field: Field, worker: Worker, rounds: int, row: Row) -> Iterator
             worker.call("project_first", name)
         # On the real store: what it writes hangs on what it read before.
         spent = worker.time("project_batch", [[name] for name in names])
-        measured.cpu.append(spent["cpu"] / BATCHES / commits)
-        measured.wall.append(spent["wall"] / BATCHES / commits)
+        measured.add(spent, BATCHES * commits)
 
 
 def lengths(
@@ -107,8 +105,7 @@ def lengths(
             for version, measured in list(row.items())[:: 1 if number % 2 else -1]:
                 spent = worker.time(method, [[f"length-{version}"]] * sizes.calls)
                 if number >= 0:
-                    measured.cpu.append(spent["cpu"] / sizes.calls)
-                    measured.wall.append(spent["wall"] / sizes.calls)
+                    measured.add(spent, sizes.calls)
 
 
 def lists(
@@ -120,16 +117,15 @@ def lists(
     for number, ranges in sizes.lists:
         yield f"L: a list of {number:,} rows"
         worker.call("grow_list", number, ranges)
-        if worker.call("list_page", number, ranges) != LIST_PAGE:
+        if worker.call("list_page", number, ranges, LIST_PAGE) != LIST_PAGE:
             raise AssertionError(f"a page of {number:,} rows came back otherwise")
-        row[number] = Measured(worker.cost("list_page", number, ranges))
+        row[number] = Measured(worker.cost("list_page", number, ranges, LIST_PAGE))
     field.stub.switch("replay")
     for number in range(-1, rounds):
         for size, ranges in sizes.lists[:: 1 if number % 2 else -1]:
-            spent = worker.time("list_page", [[size, ranges]] * sizes.calls)
+            spent = worker.time("list_page", [[size, ranges, LIST_PAGE]] * sizes.calls)
             if number >= 0:
-                row[size].cpu.append(spent["cpu"] / sizes.calls)
-                row[size].wall.append(spent["wall"] / sizes.calls)
+                row[size].add(spent, sizes.calls)
 
 
 def rebuild(field: Field, workers: Sequence[Worker], sizes: Sizes, rounds: int, found: list[Reading]) -> Iterator[str]:
@@ -151,8 +147,7 @@ def rebuild(field: Field, workers: Sequence[Worker], sizes: Sizes, rounds: int, 
         for worker, reading in list(zip(workers, found, strict=True))[:: 1 if number % 2 else -1]:
             spent = worker.time("scan", [[]])
             if number >= 0:
-                reading.measured.cpu.append(spent["cpu"])
-                reading.measured.wall.append(spent["wall"])
+                reading.measured.add(spent, 1)
 
 
 def race(field: Field, sizes: Sizes, rounds: int, row: Row, faults: dict[str, list[str]]) -> Iterator[str]:
@@ -176,8 +171,7 @@ def race(field: Field, sizes: Sizes, rounds: int, row: Row, faults: dict[str, li
             if number < 0:
                 continue  # a warm-up
             measured.cost = Counted(spent["requests"], spent["read"], spent["written"])
-            measured.cpu.append(spent["cpu"] / successes)
-            measured.wall.append(spent["wall"] / successes)
+            measured.add(spent, successes)
             kept = worker.call("load", stream)[0] - 1
             if kept != successes and not any("lost" in one for one in faults[worker.name]):
                 faults[worker.name].append(f"8 writers of one stream: {successes - kept} of {successes} updates lost")

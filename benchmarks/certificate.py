@@ -42,6 +42,11 @@ def certificate(
     secret.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    return server_side(folder), str(chain)
+
+
+def server_side(folder: Path) -> ssl.SSLContext:
+    """Return the TLS context of a server with the certificate in a folder."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, secret)
-    return context, str(chain)
+    context.load_cert_chain(folder / CHAIN, folder / KEY)
+    return context

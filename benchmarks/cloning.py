@@ -6,7 +6,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -23,9 +23,14 @@ def clone(store: DynamoDBClient, worker: Worker, stream: str, others: Iterable[s
     keys = [worker.call("place", other)[2] for other in others]
     copies = (item | {name: {"S": one}} for one in keys for item in items)
     for batch in batched(copies, BATCH, strict=False):
-        unwritten: dict[str, Any] = {table: [{"PutRequest": {"Item": item}} for item in batch]}
-        while unwritten:
-            unwritten = store.batch_write_item(RequestItems=unwritten)["UnprocessedItems"]
+        write_all(store, table, batch)
+
+
+def write_all(store: DynamoDBClient, table: str, some: Iterable[Mapping[str, Any]]) -> None:
+    """Write `BATCH` items at the most."""
+    unwritten: dict[str, Any] = {table: [{"PutRequest": {"Item": item}} for item in some]}
+    while unwritten:
+        unwritten = store.batch_write_item(RequestItems=unwritten)["UnprocessedItems"]
 
 
 def _items(store: DynamoDBClient, table: str, name: str, key: str) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchmarks import costs, machine, prices
+from benchmarks.alone import LIST_PAGE
 from benchmarks.cold_start import BOTO3
 from benchmarks.kinds import KINDS, OURS, PLAIN, WARM, WELL
 from benchmarks.payload import payload_bytes
@@ -171,7 +172,8 @@ def _alone(results: Results) -> Iterator[str]:
         yield "A process that knows nothing; a snapshot ten events back. CPU on replayed answers. The event is in the"
         yield "middle of the stream, the version the last but one, the moment in the middle of the older part. A list's"
         ranges = ", ".join(f"{number:,} rows in {ranges:,}" for number, ranges in results.sizes.lists)
-        yield f"page has 20 rows, the first of a range in the middle; it was laid out in ranges, at most: {ranges}.\n"
+        yield f"page has {LIST_PAGE} rows, the first of a range in the middle; it was laid out in ranges, at most:"
+        yield f"{ranges}.\n"
         yield from table(("", "CPU", "requests", "RCU", "WCU"), _length_rows(results))
     if results.rebuild:
         yield "## Rebuild\n"

@@ -7,13 +7,12 @@ Each answer has the checksum header that DynamoDB sends: clients that check it p
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 import zlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.certificate import CHAIN, KEY
+from benchmarks.certificate import server_side
 
 WRITES = {b"PutItem": b"{}", b"TransactWriteItems": b"{}", b"BatchWriteItem": b'{"UnprocessedItems":{}}'}
 
@@ -109,16 +108,11 @@ def header(head: bytes, name: bytes) -> bytes:
     return b""
 
 
-def _tls(folder: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(Path(folder) / CHAIN, Path(folder) / KEY)
-    return context
-
-
 async def main() -> None:
     """Serve on two free ports, which are the first line printed: plain, and with the certificate in a folder."""
     stub = Stub(sys.argv[1])
-    servers = [await asyncio.start_server(stub.serve, "127.0.0.1", 0, ssl=tls) for tls in (None, _tls(sys.argv[2]))]
+    contexts = (None, server_side(Path(sys.argv[2])))
+    servers = [await asyncio.start_server(stub.serve, "127.0.0.1", 0, ssl=tls) for tls in contexts]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)  # noqa: T201 - the answer
     await stub.obey()
 

@@ -10,7 +10,7 @@ from benchmarks.cloning import clone
 from benchmarks.runners import BrokenError, Counted, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from benchmarks.runners import Field, Worker
 
@@ -107,6 +107,11 @@ class Measured:
     wall: list[float] = field(default_factory=list)
     missing: str = ""
 
+    def add(self, spent: Mapping[str, float], units: float) -> None:
+        """Take in a round that took so many seconds for so many units."""
+        self.cpu.append(spent["cpu"] / units)
+        self.wall.append(spent["wall"] / units)
+
     def ratios(self, base: Measured) -> list[float]:
         """Return each round's ratio to another's CPU."""
         return [mine / its for mine, its in zip(self.cpu, base.cpu, strict=True)]
@@ -137,8 +142,7 @@ def measure(field_: Field, workload: Workload, sizes: Sizes, rounds: int, row: R
         for worker, per in able[:: 1 if number % 2 else -1]:
             calls = workload.calls(number)
             spent = worker.time(workload.method, calls)
-            row[worker.name].cpu.append(spent["cpu"] / len(calls) / per)
-            row[worker.name].wall.append(spent["wall"] / len(calls) / per)
+            row[worker.name].add(spent, len(calls) * per)
 
 
 def profiles(field_: Field, worker: Worker, workload: Workload) -> dict[str, float]:

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from benchmarks.cloning import BATCH, write_all
 from benchmarks.peers.ours import DECIDER, Change, Changed, Ours, State, evolve, new
 from eventfold import Commit, Recorded, Snapshot, load, load_at, load_version, stream_name, take_snapshot
 from eventfold.aggregates.history import read_page
@@ -20,9 +21,7 @@ from eventfold.read_models.projections import Projection, Row, RowTarget
 from eventfold.read_models.projector import ProjectionRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from mypy_boto3_dynamodb import DynamoDBClient
+    from collections.abc import Iterator
 
     from eventfold.dynamodb.items import NewItem
 
@@ -33,14 +32,6 @@ SHORT_COMMITS = 40
 """Commits of one event before the snapshot: as many as a load's first page may reach behind it."""
 BEHIND = 10
 STREAMS, COMMITS = 10, 10
-PAGE = 20
-
-
-def write_all(client: DynamoDBClient, table: str, some: Sequence[NewItem]) -> None:
-    """Write 25 items at the most."""
-    left: Any = {table: [{"PutRequest": {"Item": item}} for item in some]}
-    while left:
-        left = client.batch_write_item(RequestItems=left)["UnprocessedItems"]
 
 
 def project(row: State | None, recorded: Recorded[Changed]) -> State:
@@ -69,7 +60,7 @@ class OursLong(Ours):
     def grow(self, stream: str, version: int) -> None:
         """Prepare a stream quickly: commits of ten events with snapshots as usual, then the last events one by one."""
         short = min(SHORT_COMMITS, version)
-        for some in batched(self._past(stream_name("bench", stream), version - short), 25, strict=False):
+        for some in batched(self._past(stream_name("bench", stream), version - short), BATCH, strict=False):
             write_all(self.client, self.table, some)
         for after in range(version - short, version):
             self.append(stream, 1, after)
@@ -172,14 +163,14 @@ class OursList(Ours):
         store.lay_out(f"list-{rows}", random.Random(0).sample(places, rows))
         items = [store._item(f"list-{rows}", Row(f"person-{n}", 1, "{}", sort)) for n, sort in enumerate(places)]  # noqa: SLF001 - by puts it would take minutes
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(partial(write_all, self.client, self.table), batched(items, 25, strict=False)))
+            list(pool.map(partial(write_all, self.client, self.table), batched(items, BATCH, strict=False)))
         return len({item["shard"]["S"] for item in items})
 
-    def list_page(self, rows: int, ranges: int) -> int:
+    def list_page(self, rows: int, ranges: int, limit: int) -> int:
         """Read the first page of a range in the middle; return how many rows it has."""
         store = self._list(ranges)
         borders = store._ranges._borders(f"list-{rows}")  # noqa: SLF001 - a page across two ranges is two requests
-        return len(store.listed(f"list-{rows}", prefix="", after=borders[len(borders) // 2], limit=PAGE))
+        return len(store.listed(f"list-{rows}", prefix="", after=borders[len(borders) // 2], limit=limit))
 
     def _list(self, ranges: int) -> DynamoDBRowStore:
         return self._lists.setdefault(ranges, DynamoDBRowStore(self.client, self.table, shards=ranges))

@@ -10,13 +10,13 @@ from contextlib import suppress
 from copy import replace
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 
 from eventfold.aggregates.caching import CACHED_STATES, StateCache
-from eventfold.aggregates.loading import Loaded, apply, follow, load
+from eventfold.aggregates.loading import Loaded, apply, follow, load_sized
 from eventfold.aggregates.pages import DEFAULT_INTERVAL, FirstPages
 from eventfold.aggregates.snapshots import crosses_boundary
 from eventfold.core.backoff import Backoff
@@ -140,7 +140,9 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             if isinstance(answer, Outcome):
                 return replace(answer, conflicts=attempt)
             stored, events = self._decider.codec.encode_all(answer)
-            commit = self._commit(view.loaded, stored, ref, request)
+            commit = next_commit(
+                view.loaded, stored, ref, request, now=self._clock(), snapshot_every=self._snapshot_every
+            )
             # Folded in before it is written: what can't be replayed must not be stored.
             after = follow(self._decider, view.loaded, commit, events)
             try:
@@ -191,24 +193,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         return self._decider.decide(command, loaded.state) or Outcome(loaded.version)
 
     def _load(self, stream: str, *, consistent: bool) -> Loaded[S]:
-        loaded = load(self._store, self._decider, stream, page_size=self._pages.size(), consistent=consistent)
-        self._pages.learn(loaded)
-        return loaded
-
-    def _commit(self, loaded: Loaded[S], events: tuple[StoredEvent, ...], ref: CommitRef, request: Request) -> Commit:
-        first, last = loaded.version + 1, loaded.version + len(events)
-        now = self._clock()
-        return Commit(
-            stream=loaded.stream,
-            version=first,
-            events=events,
-            id=ref.id,
-            # Clocks of two writers differ; a stream's own time never runs backwards.
-            at=max(now, loaded.at) if loaded.at else now,
-            meta=request.meta,
-            digest=ref.digest,
-            snapshot_due=crosses_boundary(first, last, self._snapshot_every),
-        )
+        return load_sized(self._store, self._decider, stream, self._pages, consistent=consistent)
 
     def _catch_up(self, view: _View[S], conflict: VersionConflictError, attempt: int) -> _View[S]:
         """Fold in the winner; from the third lost race on, whatever else came: one read saves several lost writes."""
@@ -237,6 +222,30 @@ def new_ref(command: Command, request: Request) -> CommitRef:
         what = f"{type(command).__name__} or its caller has no form as text: {type(error).__name__}"
         raise InvalidCommitError(what) from None
     return CommitRef(request.key, 0, hashlib.sha256(asked).hexdigest()[:16])
+
+
+def next_commit(  # noqa: PLR0913 - what a commit is made of
+    loaded: Loaded[Any],
+    events: tuple[StoredEvent, ...],
+    ref: CommitRef,
+    request: Request,
+    *,
+    now: datetime,
+    snapshot_every: int,
+) -> Commit:
+    """Return the commit that follows an aggregate as it was loaded."""
+    first, last = loaded.version + 1, loaded.version + len(events)
+    return Commit(
+        stream=loaded.stream,
+        version=first,
+        events=events,
+        id=ref.id,
+        # Clocks of two writers differ; a stream's own time never runs backwards.
+        at=max(now, loaded.at) if loaded.at else now,
+        meta=request.meta,
+        digest=ref.digest,
+        snapshot_due=crosses_boundary(first, last, snapshot_every),
+    )
 
 
 def past_commit[S: BaseModel](loaded: Loaded[S], ref: CommitRef) -> CommitRef | None:

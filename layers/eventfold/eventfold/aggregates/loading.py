@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from eventfold.aggregates.pages import FirstPages
     from eventfold.core.decider import Command, Decider
     from eventfold.core.store import EventStore, Item
 
@@ -71,6 +72,15 @@ def load[C: Command, S: BaseModel, E: Event](
         if consistent:
             raise
         return load(store, decider, stream, page_size=page_size)
+
+
+def load_sized[C: Command, S: BaseModel, E: Event](
+    store: EventStore, decider: Decider[C, S, E], stream: str, pages: FirstPages, *, consistent: bool
+) -> Loaded[S]:
+    """Load as `load` does, with a first page as the loads before have found it; and let the next ones know."""
+    loaded = load(store, decider, stream, page_size=pages.size(), consistent=consistent)
+    pages.learn(loaded)
+    return loaded
 
 
 def load_version[C: Command, S: BaseModel, E: Event](

@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pydantic import BaseModel
 
 from eventfold.aggregates.caching import CACHED_STATES, StateCache
-from eventfold.aggregates.handling import Request, new_ref, past_commit, utc_now
-from eventfold.aggregates.loading import Loaded, apply, follow, load
+from eventfold.aggregates.handling import Request, new_ref, next_commit, past_commit, utc_now
+from eventfold.aggregates.loading import Loaded, apply, follow, load_sized
 from eventfold.aggregates.pages import DEFAULT_INTERVAL, FirstPages
-from eventfold.aggregates.snapshots import crosses_boundary
 from eventfold.core.backoff import Backoff
-from eventfold.core.commit import Commit, CommitRef
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,
     InvalidCommitError,
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
+    from eventfold.core.commit import Commit, CommitRef
     from eventfold.core.decider import Command, Decider
     from eventfold.core.store import EventStore
 
@@ -172,13 +171,10 @@ class TransactionHandler:
         for stream, events in writes.items():
             decider, loaded = run.reads[stream]
             stored, read = decider.codec.encode_all(events)
-            first, last = loaded.version + 1, loaded.version + len(stored)
-            due = crosses_boundary(first, last, self._snapshot_every)
-            commits.append(
-                Commit(stream, first, stored, run.ref.id, at, run.request.meta, run.ref.digest, snapshot_due=due)
-            )
+            commit = next_commit(loaded, stored, run.ref, run.request, now=at, snapshot_every=self._snapshot_every)
+            commits.append(commit)
             # Folded in before it is written: what can't be replayed must not be stored.
-            after.append(follow(decider, loaded, commits[-1], read))
+            after.append(follow(decider, loaded, commit, read))
         guarded = [one.loaded for stream, one in run.reads.items() if stream not in writes]
         self._store.append_together(commits, guards=[one.head for one in guarded])
         for one in (*after, *guarded):
@@ -186,9 +182,7 @@ class TransactionHandler:
         return Transacted({one.stream: one.version for one in after})
 
     def _load(self, decider: Decider[Any, Any, Any], stream: str, *, consistent: bool) -> Loaded[Any]:
-        loaded = load(self._store, decider, stream, page_size=self._pages.size(), consistent=consistent)
-        self._pages.learn(loaded)
-        return loaded
+        return load_sized(self._store, decider, stream, self._pages, consistent=consistent)
 
 
 class _AlreadyDoneError(Exception):

@@ -188,7 +188,7 @@ def item_to_commit_or_snapshot(item: StoredItem) -> Item:
         BrokenStreamError: the item is neither; names its stream and version.
     """
     try:
-        if item["version"]["N"][-2:] != ".5":
+        if not is_snapshot(item):
             return StoredCommit(item)
         refs = _read_refs(_json_in(item["refs"])) if "refs" in item else ()
         state = _json_in(item["state"])

@@ -99,17 +99,15 @@ class DynamoDBEventStore:
         """See `EventStore.append_together`. 2 WCU a KB of each commit, and a guard; one commit alone as by `append`."""
         linked = together(commits, guards)
         check_size(linked, guards)
+        if len(linked) == 1 and not guards:
+            self._append_alone(linked[0])
+            return
         actions: Any = [  # mypy takes no TypedDict that is spread within another for whole.
             *({"Put": {"Item": commit_to_item(one), **self._nobody_has()}} for one in linked),
             *({"ConditionCheck": {"Key": _key(one.stream, one.version + 1), **self._nobody_has()}} for one in guards),
         ]
         try:
-            if len(linked) == len(actions) == 1:
-                self.append(linked[0], after=Head(linked[0].stream, linked[0].version - 1))
-            else:
-                transact(self._client, actions)
-        except VersionConflictError as error:
-            raise StreamsMovedError({error.stream: error.winner}) from error
+            transact(self._client, actions)
         except ConditionFailedError as error:
             streams = [*(one.stream for one in linked), *(one.stream for one in guards)]
             winners = {streams[number]: _commit_in(item) for number, item in error.items.items()}
@@ -159,6 +157,12 @@ class DynamoDBEventStore:
                 return False
             raise
         return True
+
+    def _append_alone(self, commit: Commit) -> None:
+        try:
+            self.append(commit, after=Head(commit.stream, commit.version - 1))
+        except VersionConflictError as error:
+            raise StreamsMovedError({error.stream: error.winner}) from error
 
     def _nobody_has(self) -> _Condition:
         """Return the condition that a key is free, and that what is there comes back if it is not."""

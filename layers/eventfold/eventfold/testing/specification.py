@@ -64,8 +64,12 @@ class When[C: Command, S: BaseModel, E: Event]:
 
     def then_refused(self, error: type[Exception]) -> Exception:
         """Expect the command to be refused with this error, and return it."""
-        assert isinstance(self.refusal, error), f"expected {error.__name__}, but got {self.refusal or self.events!r}"
-        return self.refusal
+        return _refused(error, self.refusal, self.events)
+
+
+def _refused(error: type[Exception], refusal: Exception | None, happened: object) -> Exception:
+    assert isinstance(refusal, error), f"expected {error.__name__}, but got {refusal or happened!r}"
+    return refusal
 
 
 def given[C: Command, S: BaseModel, E: Event](decider: Decider[C, S, E], *past: E) -> Given[C, S, E]:
@@ -125,8 +129,7 @@ class WhenStreams:
 
     def then_refused(self, error: type[Exception]) -> Exception:
         """Expect the command to be refused with this error, and return it."""
-        assert isinstance(self.refusal, error), f"expected {error.__name__}, but got {self.refusal or self.writes!r}"
-        return self.refusal
+        return _refused(error, self.refusal, self.writes)
 
 
 def recorded[E: Event](events: Sequence[E], stream: str) -> list[Recorded[E]]:
