@@ -96,7 +96,14 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """What a function's environment has of this stack."""
-        named = ("EVENTS_TABLE", "READ_MODELS_TABLE", "PARKED_TABLE", "FAILURES_BUCKET")
+        named = (
+            "EVENTS_TABLE",
+            "READ_MODELS_TABLE",
+            "PARKED_TABLE",
+            "CLAIMS_TABLE",
+            "CLAIMS_KEY",
+            "FAILURES_BUCKET",
+        )
         found = self.functions.get_function_configuration(FunctionName=self.function_name("RedriveFunction"))
         variables = found["Environment"]["Variables"]
         return {name: variables[name] for name in named} | {"AWS_ENDPOINT_URL": self.endpoint_url}

@@ -27,6 +27,8 @@ hypothesis.settings.register_profile("default", deadline=None)  # A busy machine
 hypothesis.settings.load_profile("default")
 READ_MODELS_TABLE = "read-models"
 PARKED_TABLE = "parked"
+CLAIMS_TABLE = "claims"
+CLAIMS_KEY = "claims-key"
 FAILURES_BUCKET = "failures"
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "eventfold")  # Read when the handlers are imported.
 
@@ -43,6 +45,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "EVENTS_TABLE": EVENTS_TABLE,
         "READ_MODELS_TABLE": READ_MODELS_TABLE,
         "PARKED_TABLE": PARKED_TABLE,
+        "CLAIMS_TABLE": CLAIMS_TABLE,
+        "CLAIMS_KEY": CLAIMS_KEY,
         "FAILURES_BUCKET": FAILURES_BUCKET,
         "EVENTFOLD_APP": "app.main:application",
         "SNAPSHOT_EVERY": "5",
@@ -61,6 +65,9 @@ def moto_client() -> Iterator[DynamoDBClient]:
         create_table(client, "EventsTable", EVENTS_TABLE)
         create_table(client, "ReadModelsTable", READ_MODELS_TABLE)
         create_table(client, "ParkedTable", PARKED_TABLE)
+        create_table(client, "ClaimsTable", CLAIMS_TABLE)
+        secrets = boto3.client("secretsmanager", region_name="eu-west-1")
+        secrets.create_secret(Name=CLAIMS_KEY, SecretString="k" * 64)
         boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=FAILURES_BUCKET)
         yield client
 
@@ -94,6 +101,16 @@ def local_tables(local_client: DynamoDBClient) -> Iterator[tuple[str, str]]:
     yield events, rows
     local_client.delete_table(TableName=events)
     local_client.delete_table(TableName=rows)
+
+
+@pytest.fixture
+def local_claims(local_client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A table of claims of one's own on DynamoDB Local."""
+    name = f"claims-{uuid.uuid4().hex[:8]}"
+    create_table(local_client, "ClaimsTable", name)
+    monkeypatch.setenv("CLAIMS_TABLE", name)
+    yield name
+    local_client.delete_table(TableName=name)
 
 
 @pytest.fixture(scope="session")

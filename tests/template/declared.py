@@ -22,7 +22,7 @@ FUNCTIONS = (
     "RebuildFunction",
 )
 MAPPINGS = {"ProjectionsMapping": "ProjectionsFunction", "SnapshotsMapping": "SnapshotsFunction"}
-TABLES = ("EventsTable", "ReadModelsTable", "ParkedTable")
+TABLES = ("EventsTable", "ReadModelsTable", "ParkedTable", "ClaimsTable")
 
 
 def properties(name: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def target(value: Any) -> str:
     """Return what an intrinsic points at in this template, as `Name.Attribute` and what follows; the own of two tables."""
     if "Fn::If" in value:
         condition, own, _ = value["Fn::If"]
-        assert condition == "OwnsEvents"
+        assert condition in {"OwnsEvents", "OwnsClaimsKey"}
         return target(own)
     if "Ref" in value:
         return str(value["Ref"])

@@ -28,6 +28,7 @@ ROUTES = {
 READS = {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan"}
 EXPORTS = "arn:${AWS::Partition}:s3:::${ExportBucket}/*"
 """The one thing outside this template, named by a parameter."""
+READS_KEY = "secretsmanager:GetSecretValue"
 READS_STREAM = {
     "dynamodb:DescribeStream",
     "dynamodb:GetRecords",
@@ -125,11 +126,11 @@ def test_rights_name_actions_and_resources(function: str) -> None:
 def test_nobody_may_change_or_remove_an_event(function: str) -> None:
     """The event table is read and appended to."""
     on_events = {action for action, resource in rights(function) if resource == "EventsTable.Arn"}
-    assert on_events <= {"dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"}
+    assert on_events <= {"dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem", "dynamodb:ConditionCheckItem"}
 
 
 def test_writers_are_few() -> None:
-    """Commands and snapshots write the event table; projections, redrive, rebuild the read models; queries nothing."""
+    """Commands and snapshots write the event table, commands claim unique keys; projections, redrive, rebuild the read models; queries nothing."""
     writers = {
         (function, resource)
         for function in FUNCTIONS
@@ -138,6 +139,7 @@ def test_writers_are_few() -> None:
     }
     assert writers == {
         ("CommandsFunction", "EventsTable.Arn"),
+        ("CommandsFunction", "ClaimsTable.Arn"),
         ("SnapshotsFunction", "EventsTable.Arn"),
         ("ProjectionsFunction", "ReadModelsTable.Arn"),
         ("ProjectionsFunction", "ParkedTable.Arn"),
@@ -146,7 +148,9 @@ def test_writers_are_few() -> None:
         ("RebuildFunction", "ReadModelsTable.Arn"),
         ("RebuildFunction", "ParkedTable.Arn"),
     }
-    assert {action for action, _ in rights("QueriesFunction")} <= READS
+    assert {action for action, _ in rights("QueriesFunction")} <= READS | {READS_KEY}
+    asked = {function for function in FUNCTIONS for action, _ in rights(function) if action == READS_KEY}
+    assert asked == {"CommandsFunction", "QueriesFunction"}, "who claims unique keys, and who looks them up"
 
 
 @pytest.mark.parametrize("function", MAPPINGS.values())

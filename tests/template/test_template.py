@@ -32,6 +32,13 @@ def test_events_outlive_the_stack() -> None:
     assert "TimeToLiveSpecification" not in table["Properties"]
 
 
+def test_the_key_that_hashes_claims_outlives_the_stack() -> None:
+    """With another one every unique key would have to be claimed anew."""
+    secret = RESOURCES["ClaimsKey"]
+    assert (secret["DeletionPolicy"], secret["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    assert secret["Properties"]["GenerateSecretString"]["PasswordLength"] == 64
+
+
 def test_failed_batches_are_kept_private() -> None:
     """They hold whole events: encrypted, not public, over TLS only, and not for ever."""
     assert RESOURCES["FailuresBucket"]["DeletionPolicy"] == "RetainExceptOnCreate", "a first deployment may fail"

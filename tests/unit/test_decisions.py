@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventfold.aggregates.transactions import Streams, Writes
+    from eventfold.core.unique import KeyMove
 
 ADA = past(ACCOUNTS, "ada", Opened(owner="ada"), Deposited(amount=10))
 GRACE = past(ACCOUNTS, "grace", Opened(owner="grace"))
@@ -71,11 +72,13 @@ class Store(MemoryEventStore):
         self.transactions: list[tuple[int, int]] = []
         self.reads: list[bool] = []
 
-    def append_together(self, commits: Sequence[Commit], *, guards: Sequence[Head] = ()) -> None:
+    def append_together(
+        self, commits: Sequence[Commit], *, guards: Sequence[Head] = (), moves: Sequence[KeyMove] = ()
+    ) -> None:
         if self.before:
             self.before.pop(0)()
         self.transactions.append((len(commits), len(guards)))
-        super().append_together(commits, guards=guards)
+        super().append_together(commits, guards=guards, moves=moves)
 
     def newest_first(self, *args: Any, **more: Any) -> Any:
         self.reads.append(more["consistent"])

@@ -14,6 +14,7 @@ from eventfold.core.errors import RefusedError
 from eventfold.core.events import Codec, Event, Recorded
 from eventfold.core.store import EventStore
 from eventfold.core.stored import StoredEvent
+from eventfold.core.unique import Keys, Unique, caseless
 from eventfold.core.upcasting import Data, Upcaster, renamed, retired, split, upcaster
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Event",
     "EventStore",
     "Head",
+    "Keys",
     "Loaded",
     "Outcome",
     "Recorded",
@@ -35,7 +37,9 @@ __all__ = [
     "Request",
     "Snapshot",
     "StoredEvent",
+    "Unique",
     "Upcaster",
+    "caseless",
     "load",
     "load_at",
     "load_version",

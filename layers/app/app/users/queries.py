@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from app import main
 from app.queries import (
     HTTPStatus,
     Id,
@@ -18,7 +19,7 @@ from app.queries import (
     json_response,
 )
 from app.users.directory import USERS_LISTED, Page, User
-from app.users.rules import USERS, UserNotFoundError
+from app.users.rules import EMAIL, USERS, UserDeletedError, UserNotFoundError
 from app.users.stats import Stats, stats_between
 
 MAX_DAYS = 366
@@ -32,10 +33,23 @@ def find_users(
     prefix: Annotated[str, Query(max_length=200, description="What the name begins with, in any case.")] = "",
     limit: Limit = 20,
     cursor: Annotated[str | None, Query(max_length=2000, description="From the page before.")] = None,
+    email: Annotated[str | None, Query(max_length=320, description="Whose email it is, in any case.")] = None,
 ) -> Page:
-    """List users by name."""
+    """List users by name, or find the one who has an email."""
+    if email is not None:
+        if prefix or cursor:
+            raise RequestError(HTTPStatus.BAD_REQUEST, "Users are found by name or by email, not by both.")
+        return Page(users=_having(email))
     users, following = USERS_LISTED.find(prefix, limit, cursor)
     return Page(users=users, cursor=following)
+
+
+def _having(email: str) -> list[User]:
+    id_ = main.application.holder(USERS, EMAIL, email)
+    try:
+        return [USERS_LISTED.get(id_, min_version=1)] if id_ is not None else []
+    except (UserNotFoundError, UserDeletedError):  # Deleted since its email was looked up.
+        return []
 
 
 @routes.get("/users/<id_>")

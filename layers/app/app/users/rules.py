@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation at run time
 from pydantic_core import PydanticCustomError
 
-from eventfold import Command, Data, Decider, Event, RefusedError, upcaster
+from eventfold import Command, Data, Decider, Event, RefusedError, Unique, caseless, upcaster
 
 # No control characters: they have no place in a name, and some stores and terminals choke on them.
 Name = Annotated[
@@ -178,6 +178,9 @@ def evolve(user: User, event: UserEvent) -> User:
             assert_never(event)
 
 
+EMAIL = Unique[User]("email", of=lambda user: user.email, fold=caseless)
+"""No two users have one email, in whatever case it is written. A user who is deleted has none."""
+
 USERS: Decider[UserCommand, User, UserEvent] = Decider(
     category="user",
     initial=User(),
@@ -185,4 +188,5 @@ USERS: Decider[UserCommand, User, UserEvent] = Decider(
     evolve=evolve,
     events=(UserCreated, UserUpdated, UserEmailRemoved, UserDeleted),
     upcasters=(without_id,),
+    unique=(EMAIL,),
 )

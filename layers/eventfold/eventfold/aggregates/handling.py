@@ -24,12 +24,15 @@ from eventfold.core.commit import Commit, CommitRef
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,
     InvalidCommitError,
+    KeysHeldError,
     PreconditionFailedError,
+    StreamsMovedError,
     TooManyConflictsError,
     VersionConflictError,
 )
 from eventfold.core.events import Event
 from eventfold.core.shape import in_order
+from eventfold.core.unique import Change, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from eventfold.core.decider import Command, Decider
     from eventfold.core.store import EventStore
     from eventfold.core.stored import StoredEvent
+    from eventfold.core.unique import Keys
 
 _RACES_BEFORE_READING = 2
 
@@ -113,9 +117,18 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
         backoff: Backoff | None = None,
         clock: Callable[[], datetime] = utc_now,
         cached_states: int = CACHED_STATES,
+        keys: Keys | None = None,
     ) -> None:
+        """Take `keys` where the aggregate has unique keys.
+
+        Raises:
+            ValueError: it has, and there are none.
+        """
+        if decider.unique and keys is None:
+            raise ValueError(f"the aggregate {decider.category!r} has unique keys: name what hashes them, as keys=")
         self._store = store
         self._decider = decider
+        self._keys = keys
         self._snapshot_every = snapshot_every
         self._pages = FirstPages(snapshot_every)
         self._backoff = backoff or Backoff()
@@ -129,6 +142,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             PreconditionFailedError: the aggregate is not at the expected version.
             IdempotencyKeyReusedError: the key belongs to another command.
             TooManyConflictsError: each attempt lost its race.
+            KeyTakenError: another aggregate has a unique key that this one comes to.
             InvalidCommitError, UnreadableStreamError, StoreUnavailableError: see there.
             Exception: whatever the domain's `decide` raises to refuse the command.
         """
@@ -146,7 +160,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
             # Folded in before it is written: what can't be replayed must not be stored.
             after = follow(self._decider, view.loaded, commit, events)
             try:
-                self._store.append(commit, after=view.loaded.head)
+                self._append(commit, view.loaded, after)
             except VersionConflictError as conflict:
                 if attempt + 1 == self._backoff.attempts or time.monotonic() >= request.deadline:
                     return self._lost(view.loaded, conflict, ref, attempt + 1)
@@ -156,6 +170,25 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
                 self._cache.put(after)
                 return Outcome(commit.last_version, len(commit.events), conflicts=attempt)
         raise AssertionError("attempts is at least 1")
+
+    def _append(self, commit: Commit, before: Loaded[S], after: Loaded[S]) -> None:
+        """Write the commit: by itself, where no unique key changes hands with it.
+
+        Raises:
+            VersionConflictError: another commit has its version.
+            KeyTakenError: nobody has, and another aggregate has a key.
+        """
+        change = Change(self._decider, commit.stream, before.state, after.state)
+        moves = self._keys.moves([change]) if self._keys and self._decider.unique else ()
+        if not moves:
+            self._store.append(commit, after=before.head)
+            return
+        try:
+            self._store.append_together([commit], moves=moves)
+        except StreamsMovedError as moved:
+            raise VersionConflictError(commit.stream, commit.version, moved.winners[commit.stream]) from moved
+        except KeysHeldError as held:
+            raise taken(held.keys[0]) from held
 
     def _lost(self, loaded: Loaded[S], conflict: VersionConflictError, ref: CommitRef, attempts: int) -> Outcome:
         """Give up, unless the winner is what this very command wrote when it was sent before, under its key."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventfold.aggregates.handling import CommandHandler
 from eventfold.application.settings import Settings, from_environment
+from eventfold.core.unique import Keys
 from eventfold.dynamodb import DynamoDBEventStore, create_client
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from eventfold.aggregates.transactions import TransactionHandler
     from eventfold.core.decider import Command, Decider
     from eventfold.core.events import Event
+    from eventfold.core.unique import ClaimStore, Unique
     from eventfold.dynamodb.controls import DynamoDBControlStore
     from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
     from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
@@ -72,7 +74,7 @@ class Application:
         if decider.category not in self._handlers:
             every, states = self.settings.snapshot_every, self.settings.cached_states
             self._handlers[decider.category] = CommandHandler(
-                self.event_store, decider, snapshot_every=every, cached_states=states
+                self.event_store, decider, snapshot_every=every, cached_states=states, keys=self.keys
             )
         return self._handlers[decider.category]
 
@@ -82,7 +84,7 @@ class Application:
         from eventfold.aggregates.transactions import TransactionHandler
 
         every, states = self.settings.snapshot_every, self.settings.cached_states
-        return TransactionHandler(self.event_store, snapshot_every=every, cached_states=states)
+        return TransactionHandler(self.event_store, snapshot_every=every, cached_states=states, keys=self.keys)
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
@@ -92,14 +94,47 @@ class Application:
     @cached_property
     def event_store(self) -> DynamoDBEventStore:
         """The event store."""
-        return DynamoDBEventStore(self.dynamodb, self.settings.events_table)
+        return DynamoDBEventStore(self.dynamodb, self.settings.events_table, self.settings.claims_table)
 
     @cached_property
     def scannable_store(self) -> ScannableDynamoDBEventStore:
         """The event store for work on all streams."""
         from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
 
-        return ScannableDynamoDBEventStore(self.dynamodb, self.settings.events_table)
+        return ScannableDynamoDBEventStore(self.dynamodb, self.settings.events_table, self.settings.claims_table)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """What hashes unique keys; asks for the hash's key when there is one to hash."""
+        return Keys(self._secret)
+
+    @cached_property
+    def claims(self) -> ClaimStore:
+        """Who has which unique key.
+
+        Raises:
+            ValueError: the settings name no table.
+        """
+        from eventfold.dynamodb.claims import DynamoDBClaimStore
+
+        if self.settings.claims_table is None:
+            raise ValueError("aggregates have unique keys, and CLAIMS_TABLE names no table")
+        return DynamoDBClaimStore(self.dynamodb, self.settings.claims_table)
+
+    def holder[S: BaseModel](
+        self, decider: Decider[Any, S, Any], rule: Unique[S], value: str | tuple[str, ...]
+    ) -> str | None:
+        """Return the id of the aggregate that has a unique key now; None if nobody has. One request."""
+        key = self.keys.stored(decider.category, rule, value)
+        stream = self.claims.holders([key]).get(key)
+        return stream and stream.removeprefix(f"{decider.category}-")
+
+    def _secret(self) -> bytes:
+        from eventfold.dynamodb.secrets import secret
+
+        if self.settings.claims_key is None:
+            raise ValueError("aggregates have unique keys, and CLAIMS_KEY names no secret")
+        return secret(self.settings.claims_key, self.settings.aws_endpoint_url)
 
     @cached_property
     def row_store(self) -> RowStore:

@@ -13,12 +13,15 @@ class Settings(BaseModel, frozen=True):
     `cached_states` is how many aggregates a process of the command function remembers, `projection_writers` how many
     streams the projection function writes at the same time. `list_shards` is how many partitions of the index a rebuild
     spreads a list over, `tally_shards` over how many items counters are spread. The `failures_bucket` is the redrive's.
-    `base_path` is what a custom domain puts before each path.
+    `claims_key` names the secret of Secrets Manager that keys the hash of unique keys. `base_path` is what a custom
+    domain puts before each path.
     """
 
     events_table: str
     read_models_table: str
     parked_table: str
+    claims_table: str | None = None
+    claims_key: str | None = None
     failures_bucket: str | None = None
     snapshot_every: PositiveInt = 50
     cached_states: NonNegativeInt = 1000

@@ -98,6 +98,8 @@ def find(flags: Flags) -> Stack:
                 "events_table": outputs["EventsTableName"],
                 "read_models_table": outputs["ReadModelsTableName"],
                 "parked_table": outputs["ParkedTableName"],
+                "claims_table": outputs["ClaimsTableName"],
+                "claims_key": outputs["ClaimsKeyArn"],
                 "failures_bucket": outputs["FailuresBucketName"],
                 "aws_endpoint_url": endpoint,
                 **shards,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from eventfold.core.commit import Snapshot
+    from eventfold.core.unique import Unique
     from eventfold.core.upcasting import Upcaster
 
 
@@ -40,6 +41,8 @@ class Decider[C: Command, S: BaseModel, E: Event]:
     are pure. `upcasters` read the versions of events that the code no longer has. `category` begins the
     names of its streams, and with the events' names is the stored format.
 
+    `unique` are the keys that no two of these aggregates may have at the same time.
+
     Raise `state_version` when `evolve` or an upcaster makes another state of the same events, and the state's shape
     stays: snapshots of before are wrong then, and nothing else says so.
     """
@@ -51,6 +54,7 @@ class Decider[C: Command, S: BaseModel, E: Event]:
     events: tuple[type[E], ...]
     upcasters: tuple[Upcaster, ...] = ()
     state_version: int = 1
+    unique: tuple[Unique[S], ...] = ()
 
     def stream(self, id_: str) -> str:
         """Return the stream name of one aggregate."""

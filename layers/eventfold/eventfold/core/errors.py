@@ -9,6 +9,7 @@ EventfoldError
 │   └── ItemTooLargeError
 ├── VersionConflictError          somebody else's commit has that version
 ├── StreamsMovedError             somebody else was first in some of several streams
+├── KeysHeldError                 other streams have some of the keys that a transaction claims
 ├── TooManyConflictsError         the race was lost at every attempt
 ├── PreconditionFailedError       the stream is not at the version the caller named
 ├── IdempotencyKeyReusedError     the key came back with another command
@@ -37,7 +38,7 @@ class RefusedError(Exception):
     """
 
     kind: ClassVar[Literal["conflict", "missing", "gone", "malformed"]] = "conflict"
-    detail: ClassVar[str] = "The rules refuse this."
+    detail: str = "The rules refuse this."
 
     def __init_subclass__(
         cls, *, kind: Literal["conflict", "missing", "gone", "malformed"] | None = None, detail: str | None = None
@@ -50,6 +51,16 @@ class RefusedError(Exception):
     def __str__(self) -> str:
         """Say what is told."""
         return self.detail
+
+
+class KeyTakenError(RefusedError, detail="Another one has this key."):
+    """A unique key belongs to another aggregate: says which key it is, never its value."""
+
+    def __init__(self, category: str, name: str) -> None:
+        super().__init__(category, name)
+        self.category = category
+        self.name = name
+        self.detail = f"Another {category} has this {name.replace('_', ' ')}."
 
 
 class EventfoldError(Exception):
@@ -103,6 +114,17 @@ class StreamsMovedError(EventfoldError):
     def __init__(self, winners: Mapping[str, Commit | None]) -> None:
         super().__init__(f"streams that have moved: {', '.join(map(repr, winners))}")
         self.winners = winners
+
+
+class KeysHeldError(EventfoldError):
+    """Other streams have some of the unique keys that a transaction claims, so nothing of it was written.
+
+    `keys` are as they are stored.
+    """
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__(f"keys that other streams have: {', '.join(key.partition('#')[0] for key in keys)}")
+        self.keys = keys
 
 
 class TooManyConflictsError(EventfoldError):

@@ -10,6 +10,8 @@ from eventfold.core.errors import VersionConflictError, VersionOutOfLineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from eventfold.core.unique import KeyMove
+
 type Item = Commit | Snapshot
 
 
@@ -31,17 +33,21 @@ class EventStore(Protocol):
         """
         ...
 
-    def append_together(self, commits: Sequence[Commit], *, guards: Sequence[Head] = ()) -> None:
+    def append_together(
+        self, commits: Sequence[Commit], *, guards: Sequence[Head] = (), moves: Sequence[KeyMove] = ()
+    ) -> None:
         """Write commits of several streams, all or none, if nobody has written their versions. One request.
 
         Each follows its stream's end as a read saw it, and they share an id. What is stored of each names the others as
         its siblings. A guard is the end of a stream that was read and is not written: nothing is written if another
-        commit lies behind it. Guards alone show that streams stood so together. Writing the same commits again succeeds
-        and stores nothing.
+        commit lies behind it. Guards alone show that streams stood so together. `moves` are the unique keys that change
+        hands with it; the release of a key that another stream has changes nothing, for one request more. Writing the
+        same again succeeds and stores nothing.
 
         Raises:
             InvalidCommitError: refused before any call; its subclasses say why.
             StreamsMovedError: another commit has one of the versions, or lies behind a guard.
+            KeysHeldError: all streams are as they should be, and others have some of the keys.
             StoreUnavailableError: throttled or out of reach; whether they were written is not known, and the same
                 commits can be appended again.
         """

@@ -19,6 +19,7 @@ from eventfold.core.errors import (
     BrokenStreamError,
     InvalidCommitError,
     ItemTooLargeError,
+    KeysHeldError,
     StreamsMovedError,
     VersionConflictError,
 )
@@ -31,7 +32,7 @@ from eventfold.dynamodb.items import (
     snapshot_to_item,
     uncompressed_bytes,
 )
-from eventfold.dynamodb.transactions import MAX_ACTIONS, MAX_BYTES, ConditionFailedError, transact
+from eventfold.dynamodb.transactions import MAX_ACTIONS, MAX_BYTES, ConditionFailedError, move_action, transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
         AttributeValueTypeDef,
         PutItemInputTypeDef,
         QueryInputTypeDef,
+        TransactWriteItemTypeDef,
     )
+
+    from eventfold.core.unique import KeyMove
 
 # DynamoDB reserves several hundred words, `stream` among them.
 _KEY_NAMES = {"#stream": "stream", "#version": "version"}
@@ -61,14 +65,15 @@ class _Condition(TypedDict):
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD"]
 
 
-def check_size(commits: Sequence[Commit], guards: Sequence[Head]) -> None:
+def check_size(commits: Sequence[Commit], guards: Sequence[Head], moves: Sequence[KeyMove]) -> None:
     """Refuse a transaction that DynamoDB would not take; before compression, as for a commit.
 
     Raises:
-        InvalidCommitError: too many streams, or too large.
+        InvalidCommitError: too many streams and keys, or too large.
     """
-    if (actions := len(commits) + len(guards)) > MAX_ACTIONS:
-        raise InvalidCommitError(f"a transaction has at most {MAX_ACTIONS} streams, written and guarded: not {actions}")
+    if (actions := len(commits) + len(guards) + len(moves)) > MAX_ACTIONS:
+        what = f"a transaction has at most {MAX_ACTIONS} streams, written and guarded, and unique keys: not {actions}"
+        raise InvalidCommitError(what)
     if len(commits) > 1 and (size := sum(map(uncompressed_bytes, commits))) > MAX_BYTES:
         raise ItemTooLargeError(f"a transaction has at most {MAX_BYTES:,} bytes: not {size:,}")
 
@@ -76,9 +81,11 @@ def check_size(commits: Sequence[Commit], guards: Sequence[Head]) -> None:
 class DynamoDBEventStore:
     """One item a commit, written by one conditional put: 1 request, 1 WCU a KB."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, claims: str | None = None) -> None:
+        """Take the event table's name, and that of the table of claims where aggregates have unique keys."""
         self._client = client
         self._table = table
+        self._claims = claims
 
     def append(self, commit: Commit, *, after: Head | None) -> None:
         """See `EventStore.append`."""
@@ -95,25 +102,33 @@ class DynamoDBEventStore:
                 raise VersionConflictError(commit.stream, commit.version, winner) from error
             # An earlier try of this very put had succeeded, and only its answer was lost.
 
-    def append_together(self, commits: Sequence[Commit], *, guards: Sequence[Head] = ()) -> None:
-        """See `EventStore.append_together`. 2 WCU a KB of each commit, and a guard; one commit alone as by `append`."""
+    def append_together(
+        self, commits: Sequence[Commit], *, guards: Sequence[Head] = (), moves: Sequence[KeyMove] = ()
+    ) -> None:
+        """See `EventStore.append_together`. 2 WCU a KB of each commit, guard and key; one commit alone as `append`."""
         linked = together(commits, guards)
-        check_size(linked, guards)
-        if len(linked) == 1 and not guards:
+        check_size(linked, guards, moves)
+        if len(linked) == 1 and not guards and not moves:
             self._append_alone(linked[0])
             return
         actions: Any = [  # mypy takes no TypedDict that is spread within another for whole.
             *({"Put": {"Item": commit_to_item(one), **self._nobody_has()}} for one in linked),
             *({"ConditionCheck": {"Key": _key(one.stream, one.version + 1), **self._nobody_has()}} for one in guards),
+            *(self._move(one) for one in moves),
         ]
         try:
             transact(self._client, actions)
         except ConditionFailedError as error:
             streams = [*(one.stream for one in linked), *(one.stream for one in guards)]
-            winners = {streams[number]: _commit_in(item) for number, item in error.items.items()}
-            if not any(winners.get(one.stream) == one for one in linked):
+            winners = {streams[n]: _commit_in(item) for n, item in error.items.items() if n < len(streams)}
+            if any(winners.get(one.stream) == one for one in linked):
+                return  # An earlier try of this very transaction had succeeded, and only its answer was lost.
+            if winners:
                 raise StreamsMovedError(winners) from error
-            # An earlier try of this very transaction had succeeded, and only its answer was lost.
+            others = [moves[n - len(streams)] for n in error.items]
+            if held := tuple(one.key for one in others if one.to is not None):
+                raise KeysHeldError(held) from error
+            self.append_together(commits, guards=guards, moves=[one for one in moves if one not in others])
 
     def newest_first(
         self, stream: str, *, upto: int | None = None, page_size: int | None = None, consistent: bool = True
@@ -172,6 +187,11 @@ class DynamoDBEventStore:
             "ExpressionAttributeNames": {"#stream": "stream"},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+
+    def _move(self, move: KeyMove) -> TransactWriteItemTypeDef:
+        if self._claims is None:
+            raise InvalidCommitError("an aggregate has unique keys, and this store has no table of claims")
+        return move_action(self._claims, move)
 
     def _query(self, stream: str, *, consistent: bool) -> QueryInputTypeDef:
         check_stream_name(stream, MAX_READ_NAME_BYTES)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from eventfold.core.decider import Decider
     from eventfold.core.events import Event
     from eventfold.core.store import EventStore, Item
+    from eventfold.core.unique import KeyMove
     from eventfold.read_models.projections import Projection, Row
     from eventfold.read_models.tallies import Counts, Tally
 
@@ -105,10 +106,12 @@ class _Watched:
         with self._noted((commit,)):
             self._store.append(commit, after=after)
 
-    def append_together(self, commits: Sequence[Commit], *, guards: Sequence[Head] = ()) -> None:
+    def append_together(
+        self, commits: Sequence[Commit], *, guards: Sequence[Head] = (), moves: Sequence[KeyMove] = ()
+    ) -> None:
         """See `EventStore.append_together`."""
         with self._noted(together(commits, guards)):
-            self._store.append_together(commits, guards=guards)
+            self._store.append_together(commits, guards=guards, moves=moves)
 
     @contextmanager
     def _noted(self, commits: Iterable[Commit]) -> Iterator[None]:
