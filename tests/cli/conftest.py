@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from eventfold.cli import main as cli
 from eventfold.dynamodb.client import aws_session
-from tests.conftest import EVENTS_TABLE, FAILURES_BUCKET, PARKED_TABLE, READ_MODELS_TABLE
+from tests.conftest import CLAIMS_KEY, CLAIMS_TABLE, EVENTS_TABLE, FAILURES_BUCKET, PARKED_TABLE, READ_MODELS_TABLE
 from tests.functions.application import Application, capture, forget
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ OUTPUTS = {
     "EventsTableName": EVENTS_TABLE,
     "ReadModelsTableName": READ_MODELS_TABLE,
     "ParkedTableName": PARKED_TABLE,
+    "ClaimsTableName": CLAIMS_TABLE,
+    "ClaimsKeyArn": CLAIMS_KEY,
     "FailuresBucketName": FAILURES_BUCKET,
 }
 AWS = ("--stack", "eventfold")

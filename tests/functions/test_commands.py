@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,10 +11,12 @@ from app import main
 from app.users.rules import USERS, UserUpdated
 from eventfold import Commit, Head
 from eventfold.dynamodb import DynamoDBEventStore
-from tests.conftest import EVENTS_TABLE
+from tests.conftest import CLAIMS_TABLE, EVENTS_TABLE
 from tests.template.declared import properties
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.functions.application import Application
 
 JWT = {"jwt": {"claims": {"sub": "ada"}, "scopes": None}}
@@ -253,16 +255,24 @@ class Contended(DynamoDBEventStore):
     rivals = 0
 
     def append(self, commit: Commit, *, after: Head | None) -> None:
+        self._let_a_rival_write(commit)
+        super().append(commit, after=after)
+
+    def append_together(self, commits: Sequence[Commit], **more: Any) -> None:
+        self._let_a_rival_write(commits[0])
+        super().append_together(commits, **more)
+
+    def _let_a_rival_write(self, commit: Commit) -> None:
         if self.rivals:
             self.rivals -= 1
             rival = USERS.codec.encode(UserUpdated(name=f"Rival {self.rivals}"))
-            super().append(replace(commit, events=(rival,), id=f"rival-{self.rivals}", digest=""), after=after)
-        super().append(commit, after=after)
+            written = replace(commit, events=(rival,), id=f"rival-{self.rivals}", digest="")
+            super().append(written, after=Head(commit.stream, commit.version - 1))
 
 
 @pytest.fixture
 def contended(app: Application, monkeypatch: pytest.MonkeyPatch) -> Contended:
-    store = Contended(app.client, EVENTS_TABLE)
+    store = Contended(app.client, EVENTS_TABLE, CLAIMS_TABLE)
     monkeypatch.setattr(main.application, "event_store", store)
     return store
 

@@ -105,6 +105,11 @@ def taken_id(app: Application) -> Answer:
     return app.request("POST", "/users", ADA, headers={"Idempotency-Key": "k"})
 
 
+def taken_email(app: Application) -> Answer:
+    app.create(**ADA)
+    return app.request("POST", "/users", {**ADA, "email": ADA["email"].upper()})
+
+
 @pytest.mark.parametrize(
     ("status", "request_"),
     [
@@ -116,6 +121,7 @@ def taken_id(app: Application) -> Answer:
         (404, nobody),
         (404, no_route),
         (409, taken_id),
+        (409, taken_email),
         (410, deleted),
         (412, wrong_version),
         (413, too_large),
@@ -153,7 +159,7 @@ def refuse_all(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def refused(**_: object) -> None:
         raise error
 
-    for operation in ("query", "put_item", "batch_get_item"):
+    for operation in ("query", "put_item", "transact_write_items", "batch_get_item"):
         monkeypatch.setattr(main.application.dynamodb, operation, refused)
 
 
@@ -231,7 +237,8 @@ def test_an_append_that_fails_is_answered(
     def append(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(main.application.event_store, "append", append)
+    for way in ("append", "append_together"):
+        monkeypatch.setattr(main.application.event_store, way, append)
     check_problem(app.request("POST", "/users", ADA), status)
     assert not PERSONAL.search(app.printed())
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
-from eventfold.core.errors import InvalidCommitError, KeyTakenError
+from eventfold.core.errors import KeyTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -121,26 +121,14 @@ class Keys:
     secret: Callable[[], bytes] = field(repr=False)
 
     def of(self, decider: Decider[Any, Any, Any], state: Any) -> set[str]:
-        """Return the keys that a state has, as they are stored.
-
-        Raises:
-            InvalidCommitError: one is no Unicode text.
-        """
+        """Return the keys that a state has, as they are stored."""
         found = ((rule, rule.of(state)) for rule in decider.unique)
         return {self.stored(decider.category, rule, value) for rule, value in found if value is not None}
 
     def stored(self, category: str, rule: Unique[Any], value: str | tuple[str, ...]) -> str:
-        """Return a key as it is stored: `category.name#hash`.
-
-        Raises:
-            InvalidCommitError: it is no Unicode text.
-        """
+        """Return a key as it is stored: `category.name#hash`."""
         name = f"{category}.{rule.name}"
-        try:
-            text = f"{name}\n{rule.folded(value)}".encode()
-        except (UnicodeError, TypeError):
-            raise InvalidCommitError(f"a key {name} is Unicode text") from None
-        hashed = hmac.digest(self._secret, text, "sha256")
+        hashed = hmac.digest(self._secret, f"{name}\n{rule.folded(value)}".encode(), "sha256")
         return f"{name}#{base64.urlsafe_b64encode(hashed).decode().rstrip('=')}"
 
     def moves(self, changes: Iterable[Change]) -> tuple[KeyMove, ...]:
@@ -148,7 +136,6 @@ class Keys:
 
         Raises:
             KeyTakenError: two of them come to the same key.
-            InvalidCommitError: a key is no Unicode text.
         """
         claimed: dict[str, str] = {}
         released: dict[str, str] = {}
