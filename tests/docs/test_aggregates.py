@@ -17,7 +17,7 @@ from tests.support import ROOT, http_event
 if TYPE_CHECKING:
     from pathlib import Path
 
-PACKAGE = "layers/app/app/accounts"
+PACKAGE = "layers/app/app/wallets"
 TEST = """
 import pytest
 from tests.functions.application import Application
@@ -26,25 +26,25 @@ from tests.functions.application import Application
 @pytest.fixture
 def id_(app: Application) -> str:
     key = {"Idempotency-Key": "k"}
-    opened, again = (app.request("POST", "/accounts", {"owner": "Ada"}, headers=key) for _ in range(2))
+    opened, again = (app.request("POST", "/wallets", {"owner": "Ada"}, headers=key) for _ in range(2))
     assert (opened.status, opened.body) == (201, again.body)
     return opened.body["id"]
 
 
 def test_an_account(app: Application, id_: str) -> None:
-    deposits, cents = f"/accounts/{id_}/deposits", {"cents": 5}
+    deposits, cents = f"/wallets/{id_}/deposits", {"cents": 5}
     deposited = app.request("POST", deposits, cents, headers={"If-Match": \'"1"\'})
     assert (deposited.status, deposited.body["version"], deposited.headers["ETag"]) == (200, 2, \'"2"\')
     assert app.request("POST", deposits, cents, headers={"If-Match": \'"1"\'}).status == 412
-    assert app.request("POST", "/accounts/nobody/deposits", cents).body["detail"] == "There is no such account."
-    account = {"id": id_, "owner": "Ada", "cents": 5, "version": 2}
-    assert app.request("GET", f"/accounts/{id_}", query={"min_version": "2"}).body == account
-    assert app.request("GET", "/accounts").body == {"accounts": [], "cursor": None}
+    assert app.request("POST", "/wallets/nobody/deposits", cents).body["detail"] == "There is no such wallet."
+    wallet = {"id": id_, "owner": "Ada", "cents": 5, "version": 2}
+    assert app.request("GET", f"/wallets/{id_}", query={"min_version": "2"}).body == wallet
+    assert app.request("GET", "/wallets").body == {"wallets": [], "cursor": None}
     app.project()
-    assert app.request("GET", "/accounts", query={"prefix": "a"}).body == {"accounts": [account], "cursor": None}
-    types = [event["type"] for event in app.request("GET", f"/accounts/{id_}/events").body["events"]]
-    assert types == ["AccountOpened", "Deposited"]
-    past = app.request("GET", f"/accounts/{id_}/state", query={"version": "1"}).body
+    assert app.request("GET", "/wallets", query={"prefix": "a"}).body == {"wallets": [wallet], "cursor": None}
+    types = [event["type"] for event in app.request("GET", f"/wallets/{id_}/events").body["events"]]
+    assert types == ["WalletOpened", "Deposited"]
+    past = app.request("GET", f"/wallets/{id_}/state", query={"version": "1"}).body
     assert (past["version"], past["cents"]) == (1, 0)
     assert app.request("GET", "/users").status == 200
 """
@@ -92,11 +92,11 @@ def test_an_aggregate_by_the_docs_alone_touches_two_files_that_were_there(copy: 
         if named := re.match(r"# (layers/\S+)\n", block):
             write(copy, named[1], block[named.end() :])
     (examples,) = blocks("docs/aggregates.md", "json")
-    write(copy, "tests/golden/account/examples.json", examples)
-    opened = http_event("POST", "/accounts", {"owner": "Ada"})
-    write(copy, "events/commands/open-account.json", json.dumps(opened, indent=2))
+    write(copy, "tests/golden/wallet/examples.json", examples)
+    opened = http_event("POST", "/wallets", {"owner": "Ada"})
+    write(copy, "events/commands/open-wallet.json", json.dumps(opened, indent=2))
     write(copy, "tests/functions/test_accounts.py", TEST)
-    assert run(copy, "local.golden").count("tests/golden/account/") == 3
+    assert run(copy, "local.golden").count("tests/golden/wallet/") == 3
     run(copy, "local.openapi")
     tests = (
         "unit/test_golden.py",

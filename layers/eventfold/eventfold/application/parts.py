@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eventfold.dynamodb.controls import DynamoDBControlStore
     from eventfold.dynamodb.rebuilds import DynamoDBRebuildStore
     from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
+    from eventfold.operations.claims import ClaimBooks
     from eventfold.operations.verify.keys import KeyListing
     from eventfold.read_models.feed import Feed
     from eventfold.read_models.given_up import GivenUpStore
@@ -120,6 +121,18 @@ class Application:
         if self.settings.claims_table is None:
             raise ValueError("aggregates have unique keys, and CLAIMS_TABLE names no table")
         return DynamoDBClaimStore(self.dynamodb, self.settings.claims_table)
+
+    @property
+    def has_unique_keys(self) -> bool:
+        """Whether any aggregate has."""
+        return any(decider.unique for decider in self.deciders.values())
+
+    @cached_property
+    def claim_books(self) -> ClaimBooks:
+        """All streams and claims, to compare them."""
+        from eventfold.operations.claims import ClaimBooks
+
+        return ClaimBooks(self.scannable_store, self.claims, self.keys, self.deciders)
 
     def holder[S: BaseModel](
         self, decider: Decider[Any, S, Any], rule: Unique[S], value: str | tuple[str, ...]

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from eventfold.operations.claims import ClaimCheck, Sums, stale_claims
 from eventfold.operations.verify.counters import CounterCheck, Recount, check_counters
 from eventfold.operations.verify.read_models import ReadModelCheck
 from eventfold.operations.verify.segment import SegmentVerification, Verified
@@ -40,12 +41,14 @@ class Outcome:
 
     verified: Verified = field(default_factory=Verified)
     recounts: dict[str, Recount] = field(default_factory=dict)
+    claims: Sums = field(default_factory=Sums)
 
     def add(self, other: Outcome) -> None:
         """Add another segment's."""
         self.verified += other.verified
         for name, recount in other.recounts.items():
             self.recounts.setdefault(name, Recount()).merge(recount)
+        self.claims.merge(other.claims)
 
 
 def shown_names(app: Application) -> tuple[str, ...]:
@@ -91,19 +94,29 @@ def check_events(
             progress(run.verified)
         return stop()
 
-    chosen = _targets(app, segment.names)
+    claims = ClaimCheck(app.claim_books) if app.has_unique_keys else None
     run = SegmentVerification(
-        app.scannable_store, app.deciders, chosen, segment.number, segment.segments, rate=segment.rate, stop=beat
+        app.scannable_store,
+        app.deciders,
+        _targets(app, segment.names),
+        segment.number,
+        segment.segments,
+        rate=segment.rate,
+        stop=beat,
+        claims=claims,
     )
     for finding in run.findings():
         found(finding)
-    return Outcome(run.verified, {check.target.name: check.recount for check in run.checks})
+    recounts = {check.target.name: check.recount for check in run.checks}
+    return Outcome(run.verified, recounts, claims.sums if claims else Sums())
 
 
 def judged(
     app: Application, outcome: Outcome, counters: Iterable[tuple[str, str]], rate: float | None = None
 ) -> tuple[list[Finding], list[str]]:
-    """Return the counters that are not what the events add up to, and which can't be judged; `counters` are stored.
+    """Return what is wrong with what all segments add up to, counters and claims; and which counters can't be judged.
+
+    `counters` are those that are stored.
 
     Raises:
         StoreUnavailableError: at every attempt.
@@ -116,7 +129,10 @@ def judged(
         for target in _targets(app, outcome.recounts)
     ]
     check_counters(checks, lambda: app.key_listing.keys(0, 1, consistent=True, rate=rate))
-    return [one for check in checks for one in check.findings], [one for check in checks for one in check.unjudged]
+    stale = stale_claims(app.claim_books, outcome.claims) if app.has_unique_keys else ()
+    return [*(one for check in checks for one in check.findings), *stale], [
+        one for check in checks for one in check.unjudged
+    ]
 
 
 def _targets(app: Application, names: Iterable[str]) -> Sequence[AnyTarget]:

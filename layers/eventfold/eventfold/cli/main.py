@@ -9,6 +9,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
+from eventfold.cli.claims import claims
 from eventfold.cli.doctor import doctor
 from eventfold.cli.events import events
 from eventfold.cli.files import FileInTheWayError
@@ -52,6 +53,7 @@ program.add_typer(projections, name="projection")
 program.add_typer(streams, name="stream")
 program.add_typer(events, name="events")
 program.add_typer(snapshots, name="snapshot")
+program.add_typer(claims, name="claims")
 program.command("verify")(verify)
 program.command("export")(export_)
 program.command("import")(import_)

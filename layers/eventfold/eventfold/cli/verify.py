@@ -18,7 +18,7 @@ from eventfold.application.verification import Outcome, Segment, check_events, c
 from eventfold.cli.options import AsJson, Rate, aside, console, print_json
 from eventfold.cli.parallel import Line, Workers, cores
 from eventfold.cli.target import connect
-from eventfold.operations.verify.finding import Finding
+from eventfold.operations.verify.finding import CLAIMS, Finding
 from eventfold.operations.verify.segment import Verified
 from eventfold.operations.verify.streams import SNAPSHOT
 
@@ -90,6 +90,8 @@ def verify(
                 f"Snapshots: [bold]{escape(repair)}[/] replays the events and replaces what differs. Where a changed "
                 "evolve or upcaster is the cause, raise the decider's state_version: no process uses old ones then."
             )
+        if any(one.where == CLAIMS for one in found):
+            console.print("Unique keys: [bold]eventfold claims build[/] claims what states have, and nothing else.")
     raise typer.Exit(1 if found else 0)
 
 

@@ -24,7 +24,7 @@ class DynamoDBClaimStore:
 
     def holders(self, keys: Iterable[str]) -> dict[str, str]:
         """See `ClaimStore.holders`. 1 RCU a key."""
-        found = get_items(self._client, self._table, list(keys))
+        found = get_items(self._client, self._table, sorted(set(keys)))
         return {one.key: one.stream for one in map(_claim, found)}
 
     def listed(self) -> Iterator[Sequence[Claim]]:

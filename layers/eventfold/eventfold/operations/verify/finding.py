@@ -7,13 +7,16 @@ from dataclasses import dataclass
 EVENTS = "events"
 """Where a finding lies that is in the event table."""
 
+CLAIMS = "claims"
+"""Where a finding lies that is about unique keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong: in which stream, at which version (None: in no one place of it), what, and where.
 
-    `where` is `events`, `snapshot`, or the stored name of a read model. What lies in no stream has an empty one. The
-    words never quote what is stored, which may be personal.
+    `where` is `events`, `snapshot`, `claims`, or the stored name of a read model. What lies in no stream has an empty
+    one. The words never quote what is stored, which may be personal.
     """
 
     stream: str

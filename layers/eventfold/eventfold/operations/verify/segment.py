@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from eventfold.core.decider import Decider
     from eventfold.core.events import Recorded
+    from eventfold.operations.claims import ClaimCheck
     from eventfold.operations.scanning import Scanned, ScanPage
     from eventfold.operations.verify.finding import Finding
     from eventfold.operations.verify.read_models import VerifiableStore
@@ -56,7 +57,7 @@ class SegmentVerification:
     """Checks one segment of the event table, and every read model of the streams in it.
 
     `rate` is in read units a second. `stop` is asked at least once a second. The `checks` have each read model's
-    recount once `findings` has come to its end.
+    recount once `findings` has come to its end, and `claims`, where aggregates have unique keys, the sums of all keys.
     """
 
     store: VerifiableStore
@@ -69,6 +70,7 @@ class SegmentVerification:
     tries: int = 10
     sleep: Callable[[float], None] = time.sleep
     verified: Verified = field(default_factory=Verified)
+    claims: ClaimCheck | None = None
 
     def __post_init__(self) -> None:
         self.transactions = TransactionCheck(self.store)
@@ -87,6 +89,7 @@ class SegmentVerification:
             for found, _ in some:
                 yield from found
             yield from self.transactions.findings()
+            yield from self.claims.findings() if self.claims else ()
             for number, check in enumerate(self.checks):
                 yield from check.check([folds[number] for _, folds in some if number in folds])
         for check in self.checks:
@@ -100,6 +103,8 @@ class SegmentVerification:
                 check, folds = self._checked(stream, self.store.items(stream))
                 if seen.first != 1 and check.first == 1:
                     folds = {}  # A later part of a stream that was cut in two: the other part counts it.
+            if self.claims:
+                self.claims.see(check)
             now = self.verified
             now.streams += 1
             now.commits += check.commits

@@ -71,6 +71,11 @@ class StreamCheck:
         if self._decider is None:
             self._break(None, "the code has no aggregate of this category")
 
+    @property
+    def state(self) -> Any:
+        """What the replay has come to."""
+        return self._state
+
     def take_all(self, items: Iterable[Scanned]) -> StreamCheck:
         """Take the whole stream."""
         for item in items:
