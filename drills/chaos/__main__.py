@@ -51,6 +51,7 @@ class Run:
             events_table=f"events-{suffix}",
             read_models_table=f"read-models-{suffix}",
             parked_table=f"parked-{suffix}",
+            claims_table=f"claims-{suffix}",
             snapshot_every=10,
             aws_endpoint_url=url,
         )
@@ -148,6 +149,7 @@ def _create_tables(client: DynamoDBClient, tables: Settings) -> None:
         "EventsTable": tables.events_table,
         "ReadModelsTable": tables.read_models_table,
         "ParkedTable": tables.parked_table,
+        "ClaimsTable": str(tables.claims_table),
     }
     for resource, name in names.items():
         declared = resource_properties(TEMPLATE, resource)

@@ -17,6 +17,7 @@ from app import main, telemetry
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS
 from app.users.stats import STATS
+from drills.chaos.world import KEYS
 from eventfold.application import Application
 from eventfold.application.rebuilds import rebuild_of
 from eventfold.dynamodb import batches
@@ -77,6 +78,7 @@ class Drilled(Application):
         world = functions.world
         super().__init__(*main.application.packages, settings=world.tables)
         self.dynamodb = client
+        self.keys = KEYS
         self.targets = (
             RowTarget(replace(DIRECTORY, project=functions.project), self.row_store),
             TallyTarget(replace(STATS, count=functions.count), self.tally_store),

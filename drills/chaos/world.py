@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app.users.rules import USERS, UserUpdated, evolve
+from eventfold import Keys
 from eventfold.core.errors import StoreUnavailableError
 from eventfold.dynamodb import create_client
 from eventfold.testing.faults import CrashError
@@ -35,12 +36,13 @@ NO_ANSWER = (StoreUnavailableError, CrashError)
 
 
 def forgetful(user: User, event: UserEvent) -> User:
-    """Evolve as the code did before it was corrected: a changed email got lost."""
+    """Evolve as the code did before it was corrected: a changed name got lost."""
     after = evolve(user, event)
-    return after.model_copy(update={"email": user.email}) if isinstance(event, UserUpdated) else after
+    return after.model_copy(update={"name": user.name}) if isinstance(event, UserUpdated) else after
 
 
 FORGETFUL: Users = replace(USERS, evolve=forgetful)
+KEYS = Keys(lambda: b"what keys the hash of the claims")
 
 
 @dataclass

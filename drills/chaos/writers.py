@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.users.rules import USERS, CreateUser, DeleteUser, UpdateUser, UserError, UserUpdated
-from drills.chaos.world import RUSH_COMMANDS
+from drills.chaos.world import KEYS, RUSH_COMMANDS
 from eventfold import CommandHandler, Commit, Head, Request
-from eventfold.core.errors import EventfoldError, StoreUnavailableError, TooManyConflictsError
+from eventfold.core.errors import EventfoldError, KeyTakenError, StoreUnavailableError, TooManyConflictsError
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.testing.checker import Finding, Ledger, Wrong
 from eventfold.testing.faults import CrashError, Fault, FaultInjector
@@ -28,6 +28,7 @@ RATES = {
     Fault.ERROR_BEFORE: 0.01,
     Fault.LOST_ANSWER: 0.02,
     Fault.DELAY: 0.02,
+    Fault.TRANSACTION_CONFLICT: 0.02,
     Fault.CRASH: 0.002,
 }
 RETRIES = 6
@@ -36,6 +37,8 @@ RACED_FOR = 5
 LONG = "long"
 """A user whose stream becomes longer than a page of 1 MB, with a commit of 200 KB now and then."""
 LONG_COMMITS, LONG_BYTES = 9, 160_000
+EMAILS = 4
+"""Of a name: so few that some are wanted by several users."""
 RECENT = 40
 """Keyed commands that may come again; fewer than the 100 commits in which a key is recognised for certain."""
 
@@ -88,14 +91,18 @@ class Writer:
         for fault, probability in RATES.items():
             self.faults.rate(fault, probability)
         self.ledger = Ledger()
-        self._store = self.ledger.watch(DynamoDBEventStore(client, world.tables.events_table))
+        self._store = self.ledger.watch(
+            DynamoDBEventStore(client, world.tables.events_table, world.tables.claims_table)
+        )
         self._start()
 
     def _start(self) -> None:
         """Begin as a process does: with the code that is deployed, and without a cache."""
         self._users = self._world.users_of(self.name)
         every = self._world.tables.snapshot_every
-        self._handler = CommandHandler(self._store, self._users, snapshot_every=every, clock=self._world.clock)
+        self._handler = CommandHandler(
+            self._store, self._users, snapshot_every=every, clock=self._world.clock, keys=KEYS
+        )
 
     def __call__(self) -> None:
         """Send the commands, rush by rush."""
@@ -119,8 +126,9 @@ class Writer:
     def _bad_minute(self) -> None:
         """Let the next writes fail at every try that the client makes."""
         fault = self._random.choice([Fault.THROTTLE, Fault.ERROR_BEFORE, Fault.LOST_ANSWER])
-        for number in range(1, 4):
-            self.faults.at(fault, "PutItem", number)
+        for operation in ("PutItem", "TransactWriteItems"):
+            for number in range(1, 4):
+                self.faults.at(fault, operation, number)
 
     def _one(self, number: int) -> None:
         dice = self._random.random()
@@ -151,7 +159,7 @@ class Writer:
         if dice < 0.1:  # noqa: PLR2004 - as above
             return user, UpdateUser(name=self._name(), email=None)
         if dice < 0.5:  # noqa: PLR2004 - as above
-            return user, UpdateUser(email=f"{self._name()}@example.com")
+            return user, UpdateUser(email=f"{self._name()}@{self._random.randrange(EMAILS)}.example.com")
         return user, UpdateUser(name=self._name())
 
     def _name(self) -> str:
@@ -224,6 +232,9 @@ class Writer:
         except TooManyConflictsError as lost:
             self._world.counts["conflicts"] += lost.attempts
             word = "race lost"
+        except KeyTakenError:
+            self._world.counts["emails that others have"] += 1
+            word = "refused"
         except (EventfoldError, UserError):
             word = "refused"
         self._world.counts[word] += 1
