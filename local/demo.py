@@ -80,6 +80,8 @@ def _play(api: httpx.Client, deployed: stack.Stack, checks: Checks) -> None:
     snapshots = _snapshots(deployed, grace)
     checks.equal("one snapshot, past the boundary", [version >= INTERVAL for version in snapshots], [True])
     console.print(f"Grace's snapshot covers version {snapshots[0]}.\n")
+    _show_unique_emails(api, checks, ada, grace)
+    _show_transfers(api, checks)
 
 
 def _create(api: httpx.Client, checks: Checks, name: str, email: str | None) -> str:
@@ -112,6 +114,49 @@ def _show_past(api: httpx.Client, checks: Checks, grace: str) -> None:
     then = api.get(f"/users/{grace}/state", params={"at": states[1]["at"]}).json()
     checks.equal("the state at the time of version 10", then.get("name"), "Grace Hopper 9")
     _table("GET /users/{grace}/state?version=", ["version", "at", "status", "name", "email"], states)
+
+
+def _show_unique_emails(api: httpx.Client, checks: Checks, ada: str, grace: str) -> None:
+    taken = api.patch(f"/users/{grace}", json={"email": "ADA@example.com"})
+    told = (taken.status_code, taken.json()["detail"])
+    checks.equal("an email that another user has", told, (409, "Another user has this email."))
+    found = api.get("/users", params={"email": "Ada@Example.com"}).json()["users"]
+    checks.equal("whose email it is", [user["id"] for user in found], [ada])
+    console.print(f"PATCH /users/{{grace}} with Ada's email: {told[0]} {told[1]}\n")
+
+
+def _show_transfers(api: httpx.Client, checks: Checks) -> None:
+    with step("Opening two accounts; transferring money between them"):
+        ada, grace = (_open(api, checks, owner, number) for owner, number in (("ada", "DE01"), ("grace", "DE02")))
+        api.post(f"/accounts/{ada}/deposits", json={"cents": 1000})
+        headers = {"Idempotency-Key": "rent"}
+        sent = {"to": grace, "cents": 300}
+        done = [api.post(f"/accounts/{ada}/transfers", json=sent, headers=headers) for _ in range(2)]
+        checks.equal("a transfer, and again", [one.json() for one in done], [{"id": ada, "version": 3}] * 2)
+        much = api.post(f"/accounts/{ada}/transfers", json={"to": grace, "cents": 701})
+        checks.equal("more than there is", much.status_code, 409)
+        twice = api.post("/accounts", json={"owner": "alan", "number": "DE01"})
+        checks.equal("a number that another account has", twice.status_code, 409)
+        _until("Ada's balance", lambda: _cents(api, ada) == 700)  # noqa: PLR2004 - what is left
+        _until("Grace's balance", lambda: _cents(api, grace) == 300)  # noqa: PLR2004 - what came
+    accounts = [
+        *api.get("/accounts?owner=ada").json()["accounts"],
+        *api.get("/accounts?owner=grace").json()["accounts"],
+    ]
+    checks.equal("the money in all", sum(account["cents"] for account in accounts), 1000)
+    _table("GET /accounts?owner=", ["owner", "number", "cents", "version"], accounts)
+
+
+def _open(api: httpx.Client, checks: Checks, owner: str, number: str) -> str:
+    opened = api.post("/accounts", json={"owner": owner, "number": number})
+    checks.equal(f"open {owner}'s account", opened.status_code, 201)
+    id_: str = opened.json()["id"]
+    return id_
+
+
+def _cents(api: httpx.Client, id_: str) -> int | None:
+    cents: int | None = api.get(f"/accounts/{id_}").json().get("cents")
+    return cents
 
 
 def _snapshots(deployed: stack.Stack, id_: str) -> list[int]:

@@ -288,7 +288,7 @@ def test_a_stack_s_own_numbers_of_shards_are_used(monkeypatch: pytest.MonkeyPatc
         ("nowhere.main:application", "No module named 'nowhere'"),
         ("app.main:nothing", "has no attribute 'nothing'"),
         ("app.main:Application.on", "has no attribute"),
-        ("app.users:DECIDER", "is no eventfold Application"),
+        ("app.users:DECIDERS", "is no eventfold Application"),
     ],
 )
 def test_an_application_that_there_is_not_is_a_message(

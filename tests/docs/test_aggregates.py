@@ -31,7 +31,7 @@ def id_(app: Application) -> str:
     return opened.body["id"]
 
 
-def test_an_account(app: Application, id_: str) -> None:
+def test_a_wallet(app: Application, id_: str) -> None:
     deposits, cents = f"/wallets/{id_}/deposits", {"cents": 5}
     deposited = app.request("POST", deposits, cents, headers={"If-Match": \'"1"\'})
     assert (deposited.status, deposited.body["version"], deposited.headers["ETag"]) == (200, 2, \'"2"\')
@@ -95,12 +95,12 @@ def test_an_aggregate_by_the_docs_alone_touches_two_files_that_were_there(copy: 
     write(copy, "tests/golden/wallet/examples.json", examples)
     opened = http_event("POST", "/wallets", {"owner": "Ada"})
     write(copy, "events/commands/open-wallet.json", json.dumps(opened, indent=2))
-    write(copy, "tests/functions/test_accounts.py", TEST)
+    write(copy, "tests/functions/test_wallets.py", TEST)
     assert run(copy, "local.golden").count("tests/golden/wallet/") == 3
     run(copy, "local.openapi")
     tests = (
         "unit/test_golden.py",
-        "functions/test_accounts.py",
+        "functions/test_wallets.py",
         "functions/test_every_payload.py",
         "fuzz/test_openapi.py",
     )
@@ -119,16 +119,21 @@ def test_an_aggregate_by_the_docs_alone_touches_two_files_that_were_there(copy: 
     assert {str(path.relative_to(copy)) for path in after} == {"layers/app/app/main.py", "docs/openapi.json"}
 
 
-def test_without_users_what_is_left_starts_answers_and_passes_its_tests(copy: Path) -> None:
-    shutil.rmtree(copy / "layers/app/app/users")
-    shutil.rmtree(copy / "tests/golden/user")
+def test_without_the_examples_what_is_left_starts_answers_and_passes_its_tests(copy: Path) -> None:
+    for example, golden in (("users", "user"), ("accounts", "account"), ("accounts", "owner")):
+        shutil.rmtree(copy / "layers/app/app" / example, ignore_errors=True)
+        shutil.rmtree(copy / "tests/golden" / golden)
     (copy / "events/redrive/projection.json").unlink()  # it names the users' directory
     main = copy / "layers/app/app/main.py"
-    main.write_text(main.read_text().replace('"app.users"', ""))
+    main.write_text(main.read_text().replace('"app.users", "app.accounts"', ""))
     run(copy, "local.openapi")
     assert json.loads((copy / "docs/openapi.json").read_text())["paths"] == {}
     found = {file: file.read_text().lower() for file in (copy / "tests").rglob("test_*.py")}
-    tests = [file for file, text in found.items() if "users" not in text and ".tools" not in text]
+    tests = [
+        file
+        for file, text in found.items()
+        if not {"users", "accounts"} & set(re.findall(r"\w+", text)) and ".tools" not in text
+    ]
     quick = [file for file in tests if file.parent.name in {"functions", "template"}]
     assert len(quick) > 5
     said = run(copy, "pytest", "-q", "-p", "no:cacheprovider", *map(str, quick))

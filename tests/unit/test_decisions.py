@@ -110,7 +110,7 @@ def deposit(store: Store, who: str, amount: int) -> None:
 
 def test_what_is_read_is_written_or_guarded(store: Store) -> None:
     done = handler(store).handle(transfer, TRANSFER)
-    assert done == Transacted({"account-ada": 3, "account-grace": 3})
+    assert done == Transacted({"account-ada": 3, "account-grace": 3, "owner-ada": 0}, appended=2)
     assert balances(store) == (3, 7)
     assert store.transactions == [(2, 1)], "the owner's stream, which nobody has begun, is guarded"
     assert store.reads[:3] == [False] * 3
@@ -160,7 +160,9 @@ def test_a_refusal_on_states_that_did_not_stand_together_is_no_refusal(store: St
 
 
 def test_nothing_to_do_is_proven_and_writes_nothing(store: Store) -> None:
-    assert handler(store).handle(transfer, Transfer(source="ada", target="ada", amount=1)) == Transacted({})
+    assert handler(store).handle(transfer, Transfer(source="ada", target="ada", amount=1)) == Transacted(
+        {"account-ada": 2, "owner-ada": 0}
+    )
     assert store.transactions == [(0, 2)]
 
 
@@ -226,7 +228,7 @@ def test_one_stream_alone_is_no_transaction(store: Store) -> None:
         one = streams.read(ACCOUNTS, command.source)
         return [one.then(Withdrawn(amount=1)), streams.read(ACCOUNTS, command.source).then(Withdrawn(amount=2))]
 
-    assert handler(store).handle(alone, TRANSFER) == Transacted({"account-ada": 4})
+    assert handler(store).handle(alone, TRANSFER) == Transacted({"account-ada": 4}, appended=2)
     assert store.transactions == [(1, 0)]
     (_, last) = store.oldest_first("account-ada")
     assert (last.siblings, len(last.events)) == ((), 2)

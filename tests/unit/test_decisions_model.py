@@ -68,7 +68,7 @@ class Process:
             done = self.transactions.handle(transfer, command, Request(key=key if one.keyed else None))
         except RefusedError:
             return "refused"
-        return "repeated" if done.repeated else "done" if done.versions else "nothing"
+        return "repeated" if done.repeated else "done" if done.appended else "nothing"
 
 
 @given(

@@ -2,4 +2,4 @@
 
 from eventfold.application import Application
 
-application = Application("app.users")
+application = Application("app.users", "app.accounts")

@@ -1,5 +1,5 @@
 """Users: the rules, the read models, and the routes. All that knows users is here."""
 
-from app.users.rules import USERS as DECIDER
+from app.users.rules import USERS
 
-__all__ = ["DECIDER"]
+DECIDERS = (USERS,)

@@ -61,15 +61,20 @@ class Streams(Protocol):
 
 
 class Transacted(NamedTuple):
-    """What became of a command: the version of each stream that it wrote to.
+    """What became of a command: the version after it of each stream that it has read.
 
-    `conflicts` counts the races lost on the way. `repeated`: the key had made its commits before, and `versions` has
-    one of the streams.
+    `appended` counts its new events in all streams, `conflicts` the races lost on the way. `repeated`: the key had made
+    its commits before, and `versions` has the first of the streams.
     """
 
     versions: Mapping[str, int]
+    appended: int = 0
     conflicts: int = 0
     repeated: bool = False
+
+
+type Decision[C: Command] = Callable[[C, Streams], Iterable[Writes]]
+"""Rules over several streams, pure but for what they read. They raise the domain's own errors, as a decider's do."""
 
 
 class AlreadyDoneError(Exception):
@@ -100,6 +105,11 @@ class Run[C: Command]:
     reads: dict[str, Known] = field(default_factory=dict)
     _known: dict[str, Loaded[Any]] = field(default_factory=dict)
     _consistent: bool = False
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each stream that was read."""
+        return {stream: one.loaded.version for stream, one in self.reads.items()}
 
     def begin(self) -> None:
         """Begin an attempt."""
@@ -147,7 +157,7 @@ class Run[C: Command]:
         """Give up, unless what came first is what this very command wrote when it was sent before, under its key."""
         for stream, winner in moved.winners.items():
             if winner is not None and (winner.id, winner.digest) == (self.ref.id, self.ref.digest):
-                return Transacted({stream: winner.last_version}, conflicts, repeated=True)
+                return Transacted({stream: winner.last_version}, conflicts=conflicts, repeated=True)
         raise TooManyConflictsError(next(iter(moved.winners)), conflicts) from moved
 
     def catch_up(self, winners: Mapping[str, Commit | None], *, fold: bool) -> None:

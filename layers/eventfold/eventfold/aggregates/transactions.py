@@ -24,6 +24,7 @@ from eventfold.aggregates.pages import DEFAULT_INTERVAL, FirstPages
 from eventfold.aggregates.reads import (
     RACES_BEFORE_READING,
     AlreadyDoneError,
+    Decision,
     Read,
     Run,
     Streams,
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
     from eventfold.core.unique import KeyMove, Keys
 
 __all__ = ["Decision", "Read", "Streams", "Transacted", "TransactionHandler", "Writes"]
-
-type Decision[C: Command] = Callable[[C, Streams], Iterable[Writes]]
-"""Rules over several streams, pure but for what they read. They raise the domain's own errors, as a decider's do."""
 
 
 class TransactionHandler:
@@ -130,7 +128,7 @@ class TransactionHandler:
                 return None
             raise
         if not writes:
-            return Transacted({}) if run.prove(self._store) else None
+            return Transacted(run.versions) if run.prove(self._store) else None
         return self._write(run, writes)
 
     def _write[C: Command](self, run: Run[C], writes: Mapping[str, tuple[Event, ...]]) -> Transacted | None:
@@ -160,7 +158,8 @@ class TransactionHandler:
             raise taken(held.keys[0]) from held
         for one in (*after, *guarded):
             self._cache.put(one)
-        return Transacted({one.stream: one.version for one in after})
+        appended = sum(len(commit.events) for commit in commits)
+        return Transacted(run.versions | {one.stream: one.version for one in after}, appended)
 
     def _moves(self, run: Run[Any], after: Iterable[Loaded[Any]]) -> tuple[KeyMove, ...]:
         """Return the unique keys that change hands."""

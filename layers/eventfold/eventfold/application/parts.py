@@ -15,7 +15,7 @@ from eventfold.core.unique import Keys
 from eventfold.dynamodb import DynamoDBEventStore, create_client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from pydantic import BaseModel
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 class Application:
     """Aggregates, each a package, on the tables that the settings name; without settings, the environment's.
 
-    A package has its `DECIDER`. Its module `read_models`, where it has one, lists projections and tallies as
-    `READ_MODELS`.
+    A package has its aggregates as `DECIDERS`. Its module `read_models`, where it has one, lists projections and
+    tallies as `READ_MODELS`.
     """
 
     def __init__(self, *packages: str, settings: Settings | None = None) -> None:
@@ -66,8 +66,15 @@ class Application:
 
     @cached_property
     def deciders(self) -> Mapping[str, Decider[Any, Any, Any]]:
-        """Every aggregate, by the category of its streams."""
-        found: list[Decider[Any, Any, Any]] = [import_module(package).DECIDER for package in self.packages]
+        """Every aggregate, by the category of its streams.
+
+        Raises:
+            ValueError: two have one category.
+        """
+        found: list[Decider[Any, Any, Any]] = [
+            one for package in self.packages for one in import_module(package).DECIDERS
+        ]
+        _check_distinct("aggregates have the category", [one.category for one in found])
         return {decider.category: decider for decider in found}
 
     def handler[C: Command, S: BaseModel, E: Event](self, decider: Decider[C, S, E]) -> CommandHandler[C, S, E]:
@@ -202,15 +209,21 @@ class Application:
 
     @cached_property
     def targets(self) -> tuple[AnyTarget, ...]:
-        """Every read model, under its first generation's name."""
+        """Every read model, under its first generation's name.
+
+        Raises:
+            ValueError: two have one name.
+        """
         from eventfold.read_models.projections import Projection, RowTarget
         from eventfold.read_models.tallies import TallyTarget
 
-        return tuple(
+        found = tuple(
             RowTarget(one, self.row_store) if isinstance(one, Projection) else TallyTarget(one, self.tally_store)
             for package in self.packages
             for one in _read_models(package)
         )
+        _check_distinct("read models are named", [one.name for one in found])
+        return found
 
     @cached_property
     def generations(self) -> Generations:
@@ -232,6 +245,12 @@ class Application:
         from eventfold.read_models.feed import Feed
 
         return Feed(self.targets, self.runner, self.parked_store, self.generations)
+
+
+def _check_distinct(what: str, names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two {what} {twice!r}")
 
 
 def _read_models(package: str) -> tuple[Any, ...]:

@@ -185,6 +185,8 @@ class Examination:
         arns |= {
             f"{name}.Arn": f"arn:{partition}:s3:::{bucket}" for name, bucket in self._names("AWS::S3::Bucket").items()
         }
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+        arns["ClaimsKey.Id"] = outputs.get("ClaimsKeyArn", "")
         return Expected(self.template, parameters, names, arns)
 
     def _names(self, kind: str | None = None) -> dict[str, str]:

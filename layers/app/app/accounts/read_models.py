@@ -1,0 +1,5 @@
+"""The accounts' read models."""
+
+from app.accounts.balances import BALANCES
+
+READ_MODELS = (BALANCES,)
