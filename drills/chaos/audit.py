@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from app.accounts.balances import BALANCES
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS
 from app.users.stats import STATS
+from drills.chaos.money import check_money
 from drills.chaos.world import RUSH_SECONDS
 from eventfold.core.commit import Commit
 from eventfold.dynamodb.controls import DynamoDBControlStore
@@ -15,7 +17,7 @@ from eventfold.dynamodb.parked import DynamoDBParkedStore
 from eventfold.dynamodb.scanning import ScannableDynamoDBEventStore
 from eventfold.read_models.parking import all_generations
 from eventfold.read_models.target import GenerationName
-from eventfold.testing.checker import Finding, Wrong
+from eventfold.testing.checker import Finding, Wrong, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +62,7 @@ class Audit:
             for one in self._functions.left_in_bucket()
             for record in one.records
         }
+        self._world.wrong += check_money(read_table(self._client, self._world.tables.events_table))
         for name, stream in sorted(self._behind() - self._found):
             names = {str(name), all_generations(name.read_model)}
             if stream not in given_up and known.isdisjoint((one, stream) for one in names):
@@ -73,20 +76,21 @@ class Audit:
         for page in ScannableDynamoDBEventStore(self._client, self._world.tables.events_table).scan(0, 1):
             for commit in (item for item in page.items if isinstance(item, Commit)):
                 # What counts nothing leaves a tally's checkpoint where it is.
-                for sign in "#@" if STATS.counts(USERS.codec.recorded(commit)) else "#":
+                counted = STATS.follows(commit.stream) and STATS.counts(USERS.codec.recorded(commit))
+                for sign in "#@" if counted else "#":
                     heads[commit.stream, sign] = max(heads[commit.stream, sign], commit.version)
         marks = {item["key"]["S"]: float(item.get("version", _NONE)["N"]) for item in self._scan(rows)}
         fed = [
-            (GenerationName(name, one.number), sign)
-            for name, sign in ((DIRECTORY.name, "#"), (STATS.name, "@"))
-            for one in DynamoDBControlStore(self._client, rows).read([name])[name].live
+            (GenerationName(model.name, one.number), model, sign)
+            for model, sign in ((DIRECTORY, "#"), (BALANCES, "#"), (STATS, "@"))
+            for one in DynamoDBControlStore(self._client, rows).read([model.name])[model.name].live
             if one.status != "filling"
         ]
         return {
             (generation, stream)
-            for generation, sign in fed
+            for generation, model, sign in fed
             for (stream, of), version in heads.items()
-            if of == sign and version > marks.get(f"{generation}{sign}{stream}", 0)
+            if of == sign and model.follows(stream) and version > marks.get(f"{generation}{sign}{stream}", 0)
         }
 
     def _scan(self, table: str) -> Iterator[dict[str, Any]]:

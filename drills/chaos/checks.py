@@ -5,10 +5,12 @@ from __future__ import annotations
 from copy import replace
 from typing import TYPE_CHECKING, Any
 
-from app import main
+from app import accounts, main
+from app.accounts.balances import BALANCES
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS, UserError
 from app.users.stats import STATS, TOTAL
+from drills.chaos.money import check_money
 from drills.chaos.world import CORRECTED
 from eventfold.application import verification
 from eventfold.dynamodb.controls import DynamoDBControlStore
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from drills.chaos.writers import Book, Decision
     from eventfold import Commit
     from eventfold.application import Settings
+    from eventfold.read_models.projections import Projection
     from eventfold.testing.checker import Attempt
     from eventfold.testing.pump import GivenUp
 
@@ -51,20 +54,23 @@ def check_events(
     for key, version in book.answers.items():
         if (key, version) not in ends:
             yield Finding(key, Wrong.LOST, f"answered with version {version}")
-    yield from check_snapshots(CORRECTED, items)
+    for decider in (CORRECTED, *accounts.DECIDERS):
+        yield from check_snapshots(decider, items)
+    yield from check_money(items)
     yield from _decisions(book.decisions, streams)
 
 
 def check_read_models(client: DynamoDBClient, tables: Settings) -> Iterator[Finding]:
     """Hold every generation that is filled against the events, and look for what is left of those that are gone."""
     items, table = list(read_table(client, tables.events_table)), tables.read_models_table
-    controls = DynamoDBControlStore(client, table).read([DIRECTORY.name, STATS.name])
+    rows: dict[str, Projection[Any, Any]] = {DIRECTORY.name: DIRECTORY, BALANCES.name: BALANCES}
+    controls = DynamoDBControlStore(client, table).read([*rows, STATS.name])
     fed = {str(GenerationName(name, one.number)): one for name, control in controls.items() for one in control.live}
     streams = list(commits_by_stream(items))
     days = sorted({TOTAL, *recount(STATS, items)})
     for stored in sorted(name for name, one in fed.items() if one.status != "filling"):  # A rebuild may be cut short.
-        if GenerationName.parse(stored).read_model == DIRECTORY.name:
-            found = check_rows(DIRECTORY, items, DynamoDBRowStore(client, table).get(stored, streams))
+        if projection := rows.get(GenerationName.parse(stored).read_model):
+            found = check_rows(projection, items, DynamoDBRowStore(client, table).get(stored, streams))
         else:
             found = check_tally(STATS, items, DynamoDBTallyStore(client, table).totals(stored, days))
         yield from (replace(one, detail=f"generation {stored}: {one.detail}") for one in found)

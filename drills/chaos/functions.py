@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from app import main, telemetry
+from app import accounts, main, telemetry
+from app.accounts.balances import BALANCES
 from app.users.directory import DIRECTORY
 from app.users.rules import USERS
 from app.users.stats import STATS
@@ -81,6 +82,7 @@ class Drilled(Application):
         self.keys = KEYS
         self.targets = (
             RowTarget(replace(DIRECTORY, project=functions.project), self.row_store),
+            RowTarget(BALANCES, self.row_store),
             TallyTarget(replace(STATS, count=functions.count), self.tally_store),
         )
         self.rebuild_store = DynamoDBRebuildStore(client, world.tables.read_models_table, clock=world.clock)
@@ -142,7 +144,10 @@ class Functions:
         )
 
     def _snapshot(self, event: dict[str, Any], context: Any) -> object:
-        self._app.deciders = {USERS.category: self.world.users_of("snapshots")}
+        self._app.deciders = {
+            USERS.category: self.world.users_of("snapshots"),
+            **{one.category: one for one in accounts.DECIDERS},
+        }
         return snapshots.lambda_handler(event, context)
 
     def _take_place(self, client: DynamoDBClient) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app import main
-from app.lists import VersionNotReachedError
+from app.accounts.balances import ACCOUNTS_LISTED
+from app.accounts.rules import ACCOUNTS
+from app.lists import RowQueries, VersionNotReachedError
 from app.users.directory import DIRECTORY, USERS_LISTED
-from app.users.rules import UserDeletedError
+from app.users.rules import USERS, UserDeletedError
 from app.users.stats import STATS, TOTAL
 from drills.chaos.world import NO_ANSWER
+from eventfold.core.commit import category_of
 from eventfold.testing.checker import Finding, Wrong
 
 if TYPE_CHECKING:
     from drills.chaos.world import World
 
 SECONDS = 5.0
+LISTED: dict[str, RowQueries[Any]] = {USERS.category: USERS_LISTED, ACCOUNTS.category: ACCOUNTS_LISTED}
 
 
 class Queries:
@@ -53,13 +57,14 @@ class Queries:
             known.update({name: max(value, known.get(name, 0)) for name, value in now.items()})
 
     def _read_own_write(self) -> None:
-        """Ask for a user at the version that a command was answered with."""
-        if not self._world.heads:
+        """Ask for a user or an account at the version that a command was answered with."""
+        streams = [stream for stream in self._world.heads if category_of(stream) in LISTED]
+        if not streams:
             return
-        stream = self._dice.choice(list(self._world.heads))
+        stream = self._dice.choice(streams)
         version = self._world.heads[stream]
         try:
-            found = USERS_LISTED.get(stream.partition("-")[2], version).version
+            found = LISTED[category_of(stream)].get(stream.partition("-")[2], version).version
         except UserDeletedError:
             return
         except NO_ANSWER:

@@ -8,10 +8,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.users.rules import USERS, CreateUser, DeleteUser, UpdateUser, UserError, UserUpdated
+from app.users.rules import USERS, CreateUser, DeleteUser, UpdateUser, UserUpdated
+from drills.chaos.money import Bank
 from drills.chaos.world import KEYS, RUSH_COMMANDS
 from eventfold import CommandHandler, Commit, Head, Request
-from eventfold.core.errors import EventfoldError, KeyTakenError, StoreUnavailableError, TooManyConflictsError
+from eventfold.core.errors import (
+    EventfoldError,
+    KeyTakenError,
+    RefusedError,
+    StoreUnavailableError,
+    TooManyConflictsError,
+)
 from eventfold.dynamodb import DynamoDBEventStore
 from eventfold.testing.checker import Finding, Ledger, Wrong
 from eventfold.testing.faults import CrashError, Fault, FaultInjector
@@ -37,6 +44,10 @@ RACED_FOR = 5
 LONG = "long"
 """A user whose stream becomes longer than a page of 1 MB, with a commit of 200 KB now and then."""
 LONG_COMMITS, LONG_BYTES = 9, 160_000
+MONEY = 0.82
+"""Above it a command is one of the accounts'."""
+AGAIN = 0.2
+"""How often a command of theirs is sent once more after its answer."""
 EMAILS = 4
 """Of a name: so few that some are wanted by several users."""
 RECENT = 40
@@ -103,6 +114,7 @@ class Writer:
         self._handler = CommandHandler(
             self._store, self._users, snapshot_every=every, clock=self._world.clock, keys=KEYS
         )
+        self._bank = Bank(self._world, self._store, self._random)
 
     def __call__(self) -> None:
         """Send the commands, rush by rush."""
@@ -134,6 +146,8 @@ class Writer:
         dice = self._random.random()
         if self._long and number % self._long == 0:
             self._grow()
+        elif dice > MONEY:
+            self._move_money(number)
         elif dice < 0.06 and self._book.recent:  # noqa: PLR2004 - as above
             self._world.counts["repeated commands"] += 1
             self._send(self._random.choice(self._book.recent))
@@ -185,6 +199,19 @@ class Writer:
             self._book.decisions.append(Decision(command, stream, outcome.version, None, users))
         return word, outcome
 
+    def _move_money(self, number: int) -> None:
+        """Send a command of the accounts until it is answered, and after that, now and then, once more."""
+        sent = self._bank.command(f"{self.name}, money {number}")
+        word, answer = "no answer", None
+        for _ in range(RETRIES):
+            if word == "no answer":
+                word, answer = self._try(sent.run)
+        if answer and sent.keyed and self._random.random() < AGAIN:
+            _, again = self._try(sent.run)
+            if again and again.version != answer.version and answer.appended:
+                detail = f"money {number} was answered with version {answer.version}, then with {again.version}"
+                self._world.wrong.append(Finding(self.name, Wrong.DIFFERING, detail))
+
     def _note(self, sent: Sent, outcome: Outcome | None) -> None:
         """Hold an answer against those that came before under the same key; None: refused."""
         version = outcome.version if outcome and (outcome.appended or outcome.repeated) else None
@@ -235,7 +262,7 @@ class Writer:
         except KeyTakenError:
             self._world.counts["emails that others have"] += 1
             word = "refused"
-        except (EventfoldError, UserError):
+        except (EventfoldError, RefusedError):
             word = "refused"
         self._world.counts[word] += 1
         self._world.counts["conflicts"] += outcome.conflicts if outcome else 0
