@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eventfold.operations.verify.read_models import VerifiableStore
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-HEADER = b'{"format":"eventfold-events","version":2}\n'
+HEADER = b'{"format":"eventfold-events","version":3}\n'
 
 
 def commit(id_: str, version: int, events: int = 1, **more: Any) -> Commit:
@@ -92,14 +92,17 @@ def test_a_line_has_these_names_for_ever() -> None:
         "digest": "d",
         "snapshot_due": True,
         "siblings": [],
+        "copies": [],
     }
     together = replace(EVERYTHING[0], siblings=(CommitPlace("counter-2", 7),))
     assert json.loads(to_line(together))["siblings"] == [["counter-2", 7]]
 
 
-def test_a_file_of_version_1_is_read_as_it_was(store: VerifiableStore) -> None:
-    lines = [to_line(one).replace(b',"siblings":[]', b"") for one in EVERYTHING]
-    imported(store, [HEADER.replace(b"2", b"1"), *lines])
+@pytest.mark.parametrize(("version", "later"), [(b"1", b',"siblings":[],"copies":[]'), (b"2", b',"copies":[]')])
+def test_a_file_of_an_earlier_version_is_read_as_it_was(store: VerifiableStore, version: bytes, later: bytes) -> None:
+    lines = [to_line(one).replace(later, b"") for one in EVERYTHING]
+    assert later not in b"".join(lines)
+    imported(store, [HEADER.replace(b"3", version), *lines])
     assert list(store.oldest_first("counter-1")) == EVERYTHING[:2]
 
 
@@ -214,8 +217,8 @@ def test_a_file_without_a_header_is_refused(first: bytes) -> None:
 
 
 def test_a_newer_format_is_refused() -> None:
-    with pytest.raises(TransferError, match="Format version 3 is newer"):
-        list(read_lines([HEADER.replace(b"2", b"3")]))
+    with pytest.raises(TransferError, match="Format version 4 is newer"):
+        list(read_lines([HEADER.replace(b"3", b"4")]))
 
 
 def test_no_line_behind_a_refused_one_is_written_in_its_stream() -> None:

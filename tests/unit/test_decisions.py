@@ -12,6 +12,7 @@ import pytest
 
 from eventfold import Backoff, CommandHandler, Commit, Head, Request, load
 from eventfold.aggregates.transactions import Transacted, TransactionHandler
+from eventfold.core.commit import Copy
 from eventfold.core.errors import (
     IdempotencyKeyReusedError,
     InvalidCommitError,
@@ -20,6 +21,7 @@ from eventfold.core.errors import (
     TooManyConflictsError,
 )
 from eventfold.memory import MemoryEventStore
+from eventfold.read_models.tallies import Tally
 from eventfold.testing.specification import GivenStreams, past
 from tests.accounts import (
     ACCOUNTS,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from eventfold.aggregates.transactions import Streams, Writes
     from eventfold.core.unique import KeyMove
+    from tests.accounts import AccountEvent
 
 ADA = past(ACCOUNTS, "ada", Opened(owner="ada"), Deposited(amount=10))
 GRACE = past(ACCOUNTS, "grace", Opened(owner="grace"))
@@ -232,3 +235,22 @@ def test_one_stream_alone_is_no_transaction(store: Store) -> None:
     assert store.transactions == [(1, 0)]
     (_, last) = store.oldest_first("account-ada")
     assert (last.siblings, len(last.events)) == ((), 2)
+
+
+def opened_jointly(command: Transfer, streams: Streams) -> list[Writes]:
+    """One fact of two accounts."""
+    first, second = (streams.read(ACCOUNTS, id_) for id_ in (command.source, command.target))
+    opened, own = Opened(owner="both"), Opened(owner="both")
+    return [first.then(Deposited(amount=1), opened, opened), second.then(own, opened)]
+
+
+def test_an_event_that_goes_to_several_streams_is_one_fact_at_home_in_the_first(store: Store) -> None:
+    handler(store).handle(opened_jointly, TRANSFER)
+    *_, first = store.oldest_first("account-ada")
+    *_, second = store.oldest_first("account-grace")
+    assert (first.copies, second.copies) == ((), (Copy(4, "account-ada", 4),))
+    recorded = [ACCOUNTS.codec.recorded(one) for one in (first, second)]
+    assert [[one.is_copy for one in some] for some in recorded] == [[False, False, False], [False, True]]
+    tally: Tally[AccountEvent] = Tally("opened", "account", ACCOUNTS.codec, lambda _: [("row", "events", 1)])
+    assert tally.counts(one for some in recorded for one in some) == {"row": {"events": 4}}
+    assert len(recorded[1]) == 2, "the rows of each stream see it"

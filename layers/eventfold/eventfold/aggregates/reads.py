@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import replace
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 
 from eventfold.aggregates.handling import Request, past_commit
 from eventfold.aggregates.loading import Loaded, apply
+from eventfold.core.commit import Copy
 from eventfold.core.errors import (
     InvalidCommitError,
     PreconditionFailedError,
@@ -18,7 +20,7 @@ from eventfold.core.errors import (
 from eventfold.core.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from eventfold.aggregates.caching import StateCache
     from eventfold.core.commit import Commit, CommitRef
@@ -31,7 +33,10 @@ RACES_BEFORE_READING = 2
 
 
 class Writes(NamedTuple):
-    """What a decision writes to one stream that it has read."""
+    """What a decision writes to one stream that it has read.
+
+    The same event may go to more than one stream: it is one fact, at home in the first of them.
+    """
 
     stream: str
     decider: Decider[Any, Any, Any]
@@ -181,3 +186,16 @@ def by_stream(writes: Iterable[Writes], reads: Mapping[str, Known]) -> dict[str,
             raise InvalidCommitError(f"a decision writes to streams that it has read, and not to {stream!r}")
         found[stream] = (*found.get(stream, ()), *events)
     return {stream: events for stream, events in found.items() if events}
+
+
+def with_copies(commits: Sequence[Commit], writes: Mapping[str, tuple[Event, ...]]) -> list[Commit]:
+    """Return the commits, with the events marked that are at home in one before: the same object, not an equal one."""
+    homes: dict[int, tuple[str, int]] = {}
+    marked: list[Commit] = []
+    for commit in commits:
+        events = list(enumerate(map(id, writes[commit.stream]), start=commit.version))
+        copies = tuple(Copy(version, *homes[event]) for version, event in events if event in homes)
+        for version, event in events:
+            homes.setdefault(event, (commit.stream, version))
+        marked.append(replace(commit, copies=copies) if copies else commit)
+    return marked

@@ -31,6 +31,7 @@ from eventfold.aggregates.reads import (
     Transacted,
     Writes,
     by_stream,
+    with_copies,
 )
 from eventfold.core.backoff import Backoff
 from eventfold.core.errors import (
@@ -145,6 +146,7 @@ class TransactionHandler:
             commits.append(commit)
             # Folded in before it is written: what can't be replayed must not be stored.
             after.append(follow(decider, loaded, commit, read))
+        commits = with_copies(commits, writes)
         guarded = [one.loaded for stream, one in run.reads.items() if stream not in writes]
         try:
             moves = self._moves(run, after)

@@ -94,6 +94,17 @@ class CommitPlace(NamedTuple):
     version: int
 
 
+class Copy(NamedTuple):
+    """An event that was written to more than one stream, where it is not at home.
+
+    `version` is its own in this stream; `stream` and `home_version` say where it is at home, by its event's version.
+    """
+
+    version: int
+    stream: str
+    home_version: int
+
+
 @dataclass(slots=True, eq=False)
 class Commit:
     """All events of one accepted command in one stream: stored as one item, so all or none. Nobody changes it.
@@ -101,6 +112,7 @@ class Commit:
     `version` is the version of the first event; the others follow. `at` is kept in UTC, to the millisecond, and is
     never before the commit it follows. `digest` tells one command from another under the same id. `siblings` are the
     commits of other streams that were written together with it, all or none, under the same id: see `together`.
+    `copies` are those of its events that are at home in one of them: what counts facts passes over them.
 
     Raises:
         InvalidCommitError: `at` has no form in UTC.
@@ -115,6 +127,7 @@ class Commit:
     digest: str = ""
     snapshot_due: bool = False
     siblings: tuple[CommitPlace, ...] = ()
+    copies: tuple[Copy, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the time what a store will give back."""
@@ -157,7 +170,8 @@ class Commit:
 
     def _said(self) -> tuple[object, ...]:
         """Return all that it says, but for its events."""
-        return self.stream, self.version, self.id, self.digest, self.snapshot_due, self.at, self.meta, self.siblings
+        head = self.stream, self.version, self.id, self.digest, self.snapshot_due
+        return *head, self.at, self.meta, self.siblings, self.copies
 
     @property
     def ref(self) -> CommitRef:
@@ -214,7 +228,7 @@ def check_commit(commit: Commit, after: Head | None) -> None:
         raise InvalidCommitError(f"a commit's time has a zone: stream {commit.stream!r}, {commit.at.isoformat()}")
     if len(commit.id) > MAX_ID_BYTES // 4 and len(commit.id.encode(errors="replace")) > MAX_ID_BYTES:
         raise InvalidCommitError(f"a commit's id has at most {MAX_ID_BYTES} bytes: stream {commit.stream!r}")
-    named = (one.stream for one in commit.siblings)
+    named = (*(one.stream for one in commit.siblings), *(one.stream for one in commit.copies))
     if not all(map(is_text, (commit.id, commit.digest, *commit.meta, *commit.meta.values(), *named))):
         raise InvalidCommitError(f"a commit's id, digest and metadata are Unicode text: stream {commit.stream!r}")
     if after is not None and (after.stream, after.version + 1) != (commit.stream, commit.version):
@@ -256,7 +270,7 @@ def read_parts(commit: Commit) -> None:
     Raises:
         BrokenStreamError: it does not; names its stream and version.
     """
-    _ = commit.events, commit.at, commit.meta, commit.siblings
+    _ = commit.events, commit.at, commit.meta, commit.siblings, commit.copies
 
 
 def first_gap(version: int, commits: Iterable[Commit]) -> int | None:

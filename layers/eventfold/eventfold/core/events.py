@@ -56,6 +56,11 @@ class Recorded[E: Event]:
         return isinstance(self.event, Retired)
 
     @property
+    def is_copy(self) -> bool:
+        """Whether it is at home in another stream, and was written to this one in the same transaction."""
+        return any(copy.version == self.version for copy in self.commit.copies)
+
+    @property
     def stream(self) -> str:
         """The stream it happened in."""
         return self.commit.stream

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from eventfold.core.commit import Commit, CommitPlace, CommitRef, Snapshot, read_parts
+from eventfold.core.commit import Commit, CommitPlace, CommitRef, Copy, Snapshot, read_parts
 from eventfold.core.errors import BrokenStreamError, InvalidCommitError, ItemTooLargeError
 from eventfold.core.stored import NotJsonError, read_stored, written
 
@@ -41,6 +41,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 # A TypeAdapter's own `validate_json` costs half of what it calls.
 _read_meta: Callable[[str], dict[str, str]] = TypeAdapter(dict[str, str]).validator.validate_json
 _read_siblings: Callable[[str], tuple[CommitPlace, ...]] = TypeAdapter(tuple[CommitPlace, ...]).validator.validate_json
+_read_copies: Callable[[str], tuple[Copy, ...]] = TypeAdapter(tuple[Copy, ...]).validator.validate_json
 _read_refs: Callable[[str | bytes], tuple[CommitRef, ...]]
 _read_refs = TypeAdapter(tuple[CommitRef, ...]).validator.validate_json
 
@@ -81,6 +82,8 @@ def _plain(commit: Commit) -> NewItem:
         item["snapshot_due"] = {"BOOL": True}
     if commit.siblings:
         item["siblings"] = {"S": _text(commit.siblings)}
+    if commit.copies:
+        item["copies"] = {"S": _text(commit.copies)}
     return item
 
 
@@ -172,6 +175,14 @@ class StoredCommit(Commit):
         """See `Commit`."""
         try:
             return _read_siblings(self._item["siblings"]["S"]) if "siblings" in self._item else ()
+        except _BROKEN as error:
+            raise _broken(self._item, error) from None
+
+    @property
+    def copies(self) -> tuple[Copy, ...]:  # type: ignore[override] # as above
+        """See `Commit`."""
+        try:
+            return _read_copies(self._item["copies"]["S"]) if "copies" in self._item else ()
         except _BROKEN as error:
             raise _broken(self._item, error) from None
 

@@ -96,7 +96,8 @@ class TallyStore(Protocol):
 class Tally[E: Event]:
     """Counters over all streams of a category.
 
-    `count(event)` is pure and yields what the event adds: row, counter, amount. `name` is part of the stored keys.
+    `count(event)` is pure and yields what the event adds: row, counter, amount. An event that went to several streams
+    is counted once, where it is at home. `name` is part of the stored keys.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Tally[E: Event]:
         """Return what these events add."""
         counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for event in events:
-            for row, counter, amount in () if event.retired else self.count(event):
+            for row, counter, amount in () if event.retired or event.is_copy else self.count(event):
                 counts[row][counter] += amount
         return {row: dict(counters) for row, counters in counts.items()}
 

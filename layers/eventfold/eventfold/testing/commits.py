@@ -9,7 +9,7 @@ from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from eventfold.core.commit import Commit, CommitPlace
+from eventfold.core.commit import Commit, CommitPlace, Copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +52,7 @@ OTHER: Mapping[str, Change] = {
     "another actor": lambda one: replace(one, meta={"actor": "another"}),
     "another time": lambda one: replace(one, at=one.at + timedelta(milliseconds=1)),
     "a sibling": lambda one: replace(one, siblings=(CommitPlace("thing-other", 1),)),
+    "a copy": lambda one: replace(one, copies=(Copy(one.version, "thing-other", 1),)),
     "a snapshot due": lambda one: replace(one, snapshot_due=True),
     "more events": lambda one: replace(one, events=one.events * 2),
     "fewer events": lambda one: replace(one, events=one.events[:1]),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeGuard
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_core import to_json
 
-from eventfold.core.commit import Commit, CommitPlace
+from eventfold.core.commit import Commit, CommitPlace, Copy
 from eventfold.core.errors import BrokenStreamError, InvalidCommitError, TransferError
 from eventfold.core.stored import NotJsonError, StoredEvent, written_again
 from eventfold.core.validation import fields_at_fault
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from eventfold.operations.scanning import Scanned
     from eventfold.operations.verify.read_models import VerifiableStore
 
-FORMAT_VERSION = 2
-"""Version 1 has no `siblings`; it is read as it was."""
+FORMAT_VERSION = 3
+"""Version 1 has no `siblings`, and version 2 no `copies`; they are read as they were."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 _REPORT_EVERY = 500
@@ -55,6 +55,7 @@ class Line(BaseModel):
     digest: str = ""
     snapshot_due: bool = False
     siblings: tuple[CommitPlace, ...] = ()
+    copies: tuple[Copy, ...] = ()
 
     def commit(self) -> Commit:
         """Return the commit.
@@ -127,6 +128,7 @@ def to_line(commit: Commit) -> bytes:
         "digest": commit.digest,
         "snapshot_due": commit.snapshot_due,
         "siblings": commit.siblings,
+        "copies": commit.copies,
     }
     return b'{"stream":%s,"version":%d,"events":%s,%s\n' % (
         to_json(commit.stream),
