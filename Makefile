@@ -71,6 +71,9 @@ rebuild-drill: setup ## Rebuild a read model under load on the local stack, chec
 load: setup $(LOAD) ## Put the local stack under load over HTTP, measure, recount everything: SECONDS=60 USERS=8
 	@python -m benchmarks.load --seconds $(SECONDS) --users $(USERS)
 
+contention: setup ## Count what lost races cost as writers meet, in one stream and over several
+	@python -m benchmarks.contention
+
 scale: $(VENV) ## Reckon where the deployed shape ends, up to 1,000,000 commands a second, and what it costs
 	@python -m benchmarks.scale
 
@@ -151,4 +154,4 @@ benchmarks/castore/node_modules/.ready: benchmarks/castore/package-lock.json
 	@cd benchmarks/castore && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-.PHONY: help setup run demo test coverage check lint chaos rebuild-drill load scale bench fuzz openapi golden build deploy lock clean
+.PHONY: help setup run demo test coverage check lint chaos rebuild-drill load contention scale bench fuzz openapi golden build deploy lock clean

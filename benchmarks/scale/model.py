@@ -255,6 +255,15 @@ class Model:
             "logs": logged / 1024**3 * facts.LOG_GB,
         }
 
+    def unique_key_units(self, workload: Workload) -> tuple[float, float]:
+        """Return a commit's write units more where emails are unique: in the event table, and of the claims.
+
+        What creates, deletes or changes the email is a transaction then, and claims, releases, or both.
+        """
+        changed = (1 - workload.counted) / 2
+        events = (facts.TRANSACTION_FACTOR - 1) * workload.kb * (workload.counted + changed)
+        return events, facts.TRANSACTION_FACTOR * (workload.counted + 2 * changed)
+
     def first_minute(self, workload: Workload, settings: Settings) -> float:
         """Return the share of commands accepted in the first minute: Lambda grows by 1,000 executions in 10 s."""
         took = self.command_seconds(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from benchmarks import prices
 from benchmarks.page import table
 from benchmarks.scale import facts, queries
 from benchmarks.scale.model import DAY, HEADROOM, Model, Settings, Workload, hours_to_grow
@@ -68,6 +69,9 @@ measures, and the prices of us-east-1. Queries, storage, backups and traffic are
 {watched} besides, whatever the rate.
 
 {bill}
+Unique keys are not in it. Where emails are unique, as the users' are, and every creation, every deletion and {changed:.0%}
+of the commands change one, they add {keyed_units:.1f} write units a command: {keyed:.2f} dollars a million.
+
 From nothing, with settings made for the rate: Lambda gives a function 1,000 executions at once, and 1,000 more every
 10 s. Of the first minute's commands it accepts {growing}.
 
@@ -112,6 +116,7 @@ def markdown(model: Model) -> str:
     growing = ((rate, model.first_minute(Workload(rate), model.sized_for(Workload(rate)))) for rate in RATES)
     shards = model.sized_for(Workload(RATES[1])).list_shards
     hashed = queries.listed_by_hash(21, facts.LISTED_ROW_BYTES, shards)
+    keyed = model.unique_key_units(top)
     return _PAGE.format(
         **{name: getattr(top, name) for name in ("kb", "streams", "skew", "counted")},
         headroom=HEADROOM - 1,
@@ -128,6 +133,9 @@ def markdown(model: Model) -> str:
             queries.rows(sorted({model.sized_for(Workload(rate)).tally_shards for rate in RATES}), model.round_trip),
         ),
         hashed_shards=hashed.requests,
+        changed=(1 - Workload(1).counted) / 2,
+        keyed_units=sum(keyed),
+        keyed=sum(keyed) * prices.WRITE_UNIT * 1e6,
         hashed=hashed.dollars_a_million,
         item_reads=facts.PARTITION_RCU,
         skews=_table(("Zipf exponent", "share of the busiest", "reached at commands / s of all"), _skews(model, top)),

@@ -148,6 +148,12 @@ def test_a_million_commands_cost_no_more_than_promised() -> None:
         assert sum(million(MODEL, Workload(rate)).values()) <= most
 
 
+def test_unique_emails_cost_what_the_requests_that_change_one_cost() -> None:
+    """tests/integration/test_transaction_costs.py: 4 units to create or delete, 6 to change; 1 without the key."""
+    events, claims = MODEL.unique_key_units(Workload(1, counted=0.2))
+    assert events + claims == pytest.approx(0.2 * (4 - 1) + 0.4 * (6 - 1))
+
+
 def test_what_queries_ask_for_follows_from_what_they_read() -> None:
     assert queries.by_id() == queries.Asked(1, 2)
     assert queries.listed(21, 195) == queries.Asked(1, 0.5)  # 4,095 bytes

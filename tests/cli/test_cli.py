@@ -135,7 +135,7 @@ def test_redrive_takes_a_projection_and_a_stream(app: Application, run: Callable
 
 @pytest.mark.parametrize("verb", ["list", "redrive"])
 def test_a_projection_that_there_is_not_is_no_success(app: Application, run: Callable[..., Ended], verb: str) -> None:
-    message = "✗ There is no projection 'stat'; there are: directory, stats.\n"
+    message = "✗ There is no projection 'stat'; there are: balances, directory, stats.\n"
     assert run(*AWS, "parked", verb, "--projection", "stat") == Ended(2, "", message)
 
 

@@ -41,7 +41,7 @@ def test_every_verb_shows_an_example(verb: str) -> None:
 
 
 def test_a_generation_is_listed_promoted_and_gone_back_from(app: Application) -> None:
-    assert run("list") == "directory: 1 active\nstats: 1 active\n"
+    assert run("list") == "directory: 1 active\nstats: 1 active\nbalances: 1 active\n"
     ready()
     assert run("list").splitlines()[0] == "directory: 1 active, 2 ready"
     assert run("promote", "directory") == "directory shows generation 2.\n"

@@ -14,8 +14,9 @@ from app import main
 from app.users.rules import USERS, User, UserCreated, UserDeleted, UserUpdated
 from eventfold import Snapshot, load
 from eventfold.dynamodb.items import commit_to_item
+from eventfold.operations.claims import ClaimBuild
 from eventfold.operations.verify.segment import SegmentVerification
-from tests.cli.conftest import AWS
+from tests.cli.conftest import AWS, Ended
 from tests.conftest import EVENTS_TABLE, READ_MODELS_TABLE
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventfold.core.stored import StoredEvent
-    from tests.cli.conftest import Ended
     from tests.functions.application import Application
 
 VERIFY = (*AWS, "verify", "--workers", "1", "--segments", "2")
@@ -37,6 +37,8 @@ def ada(app: Application) -> Application:
     app.append("1", UserUpdated(email="g@example.com"))
     app.append("2", UserCreated(name="Bob"), UserDeleted())
     app.project()
+    books = main.application.claim_books
+    ClaimBuild(books, lambda _: None).run(main.application.scannable_store.scan(0, 1))
     return app
 
 
@@ -95,7 +97,7 @@ def test_stream_state(ada: Application, run: Callable[..., Ended]) -> None:
         (("user-9",), "There is no stream 'user-9'."),
         (("user-1", "--at", "2020-01-01"), "There is no stream 'user-1' at that time."),
         (("user-1", "--version", "4"), "Stream 'user-1' ends at version 3."),
-        (("account-1",), "There is no aggregate 'account'; there are: user."),
+        (("order-1",), "There is no aggregate 'order'; there are: account, owner, user."),
         (("user",), "a stream is named category-id, both not empty, not 'user'"),
     ],
 )
@@ -243,6 +245,35 @@ def test_verify_finds_a_counter_wrong_that_no_stream_moves(ada: Application, run
     )
     ada.client.delete_item(TableName=READ_MODELS_TABLE, Key={"key": item["key"]})
     assert run(*VERIFY).code == 0
+
+
+# --- claims -----------------------------------------------------------------------------------------------
+
+
+def test_claims_build_claims_what_events_of_before_have_and_tells_of_duplicates(
+    app: Application, run: Callable[..., Ended]
+) -> None:
+    app.append("1", UserCreated(name="Ada", email="ada@example.com"))
+    app.append("2", UserCreated(name="Grace", email="grace@example.com"))
+    app.project()
+    ended = run(*VERIFY)
+    assert (ended.code, ended.out.splitlines()[0]) == (
+        1,
+        "✗ claims: user-1: nobody has claimed a key that it has: email",
+    )
+    assert "eventfold claims build" in ended.out
+    done = "✓ 2 streams, 2 keys: 2 claimed now, 0 released. In force: user.email, account.number.\n"
+    assert run(*AWS, "claims", "build") == Ended(0, done, "")
+    assert run(*VERIFY).code == 0
+    app.append("3", UserCreated(name="Ada too", email="ADA@example.com"))
+    ended = run(*AWS, "claims", "build")
+    told, end = ended.out.splitlines()
+    assert (ended.code, told) == (1, "✗ user-3: another stream, user-1, has claimed a key that it has: email")
+    assert end.startswith("3 streams, 2 keys: 0 claimed now, 0 released. 1 keys are had by two")
+    found, end = map(json.loads, run(*AWS, "claims", "build", "--json").out.splitlines())
+    assert found["stream"] == "user-3"
+    assert end == {"streams": 3, "keys": 2, "claimed": 0, "released": 0, "duplicates": 1, "unreadable": 0}
+    assert "example" not in ended.out
 
 
 # --- export, import ---------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_the_readme_is_short() -> None:
 def test_the_code_runs_from_top_to_bottom() -> None:
     found = [block for page in ("README.md", "docs/aggregates.md") for block in blocks(page, "python")]
     code = [block for block in found if not block.startswith("# layers/")]  # test_aggregates.py runs those
-    assert len(code) == 5
+    assert len(code) == 6
     assert found == [block for page in DOCS for block in blocks(str(page.relative_to(ROOT)), "python")], "no other code"
     exec("\n".join(code), {"__name__": "readme"})  # noqa: S102 - our own README
 
@@ -113,7 +113,7 @@ def test_the_operator_s_commands_work_as_they_stand(elsewhere: Path) -> None:
     told = OPERATIONS + (ROOT / "docs" / "runbook.md").read_text()
     # Those with --stack are of the restore, which tests/e2e/test_restore.py drills.
     commands = dict.fromkeys(re.findall(r"^\.venv/bin/eventfold ((?!.*s3://|--stack).*)$", told, flags=re.MULTILINE))
-    assert len(commands) == 9
+    assert len(commands) == 10
     for command in commands:
         program = [sys.executable, "-m", "eventfold.cli.main", *command.split()]
         subprocess.run(program, cwd=elsewhere, check=True)  # noqa: S603

@@ -71,7 +71,7 @@ def eventually(deployed: stack.Stack, path: str, status: int) -> httpx.Response:
 
 
 def test_an_unsigned_request_is_403_on_every_route(closed: stack.Stack) -> None:
-    assert len(ROUTES) == 8
+    assert len(ROUTES) == 17
     for method, path in [*ROUTES, ("GET", "/nowhere")]:
         response = httpx.request(method, f"{closed.api_url}{path.replace('{id}', 'x')}", json={}, timeout=60)
         assert response.status_code == 403, (method, path, response.text)

@@ -59,7 +59,9 @@ def test_a_stack_goes_on_with_a_restored_table_and_nothing_is_projected_twice(tm
         assert [one["version"] for one in api.get(f"/users/{kept}/events").json()["events"]] == [1]
 
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda name: eventfold(new, "projection", "rebuild", name), ("directory", "stats")))
+            list(
+                pool.map(lambda name: eventfold(new, "projection", "rebuild", name), ("directory", "stats", "balances"))
+            )
         assert api.get(f"/users/{kept}").json()["name"] == "Kept"
         assert api.get(f"/users/{renamed}").json()["name"] == "Renamed twice"
         assert api.get(f"/users/{lost}").status_code == 404
@@ -71,6 +73,7 @@ def test_a_stack_goes_on_with_a_restored_table_and_nothing_is_projected_twice(tm
         assert row.json()["name"] == "Goes on"
         stats = api.get("/stats").json()
         assert (stats["created"], stats["deleted"], stats["active"]) == (2, 0, 2)
+        assert "1 released" in eventfold(new, "claims", "build"), "of the user that is lost"
         eventfold(new, "verify")
         found = json.loads(eventfold(new, "doctor", "--json", code=1))
         wrong = {f"{line['about']}: {line['what']}" for line in found if line["level"] in {"fail", "warn"}}
@@ -82,7 +85,8 @@ def test_the_drill_is_what_the_docs_say() -> None:
     (drill,) = re.findall(r"^## Restore\n(.*?)(?=^## )", text, flags=re.DOTALL | re.MULTILINE)
     steps = re.findall(r"^(?:aws|sam|\.venv/bin/eventfold) .*", drill, re.MULTILINE)
     said = ["restore-table-to-point-in-time", "wait", "update-table", "update-continuous-backups", "deploy"]
-    said += ["projection rebuild directory", "projection rebuild stats", "verify"]
+    said += [f"projection rebuild {name}" for name in ("directory", "stats", "balances")]
+    said += ["claims build", "verify"]
     assert len(steps) == len(said)
     assert [step for step, word in zip(steps, said, strict=True) if word not in step] == []
     assert "EventsStreamArn=" in drill

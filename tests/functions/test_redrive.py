@@ -101,7 +101,9 @@ def test_a_stream_that_is_not_parked_is_left_alone(app: Application) -> None:
 
 def test_a_projection_that_there_is_not_is_an_error_that_names_those_there_are(app: Application) -> None:
     park(app, "1")
-    with pytest.raises(UnknownProjectionError, match="There is no projection 'stat'; there are: directory, stats"):
+    with pytest.raises(
+        UnknownProjectionError, match="There is no projection 'stat'; there are: balances, directory, stats"
+    ):
         app.redrive(projection="stat")
     assert app.metric("ParkedStreams") == [2]
 

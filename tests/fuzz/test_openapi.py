@@ -44,7 +44,7 @@ class Gateway:
     def __init__(self) -> None:
         self.app: Application | None = None
         self.requests = 0
-        self.ids: tuple[str, ...] = ()
+        self.ids: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/openapi.json":
@@ -86,24 +86,31 @@ seen: defaultdict[str, set[int]] = defaultdict(set)
 def users(
     moto_client: DynamoDBClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[None]:
-    """The functions on moto's tables, with a user that is there and one that was."""
+    """The functions on moto's tables, with a user that is there and one that was, and so with accounts."""
     capture(monkeypatch)
     forget()
     gateway.app = Application(moto_client, EVENTS_TABLE, capsys)
-    gateway.ids = (gateway.app.create("Ada"), gateway.app.create("Bob"))
-    gateway.app.request("DELETE", f"/users/{gateway.ids[1]}")
+    users = (gateway.app.create("Ada"), gateway.app.create("Bob"))
+    opened = [{"owner": "ada", "number": number} for number in ("DE01", "DE02", "DE03")]
+    accounts = tuple(gateway.app.request("POST", "/accounts", body).body["id"] for body in opened)
+    gateway.app.request("POST", f"/accounts/{accounts[0]}/deposits", {"cents": 10**9})
+    for path in (f"/users/{users[1]}", f"/accounts/{accounts[1]}"):
+        gateway.app.request("DELETE", path)
+    gateway.ids = {"users": users, "accounts": accounts}
     gateway.app.project()
     yield
     gateway.app = None
     forget()
 
 
-def name_a_user(case: schemathesis.Case[Any]) -> None:
-    """Let two cases in three name a user that there is or was. The case itself decides, so that a failing one repeats."""
-    made_up = case.path_parameters.get("id")
+def name_what_there_is(case: schemathesis.Case[Any]) -> None:
+    """Let two cases in three name what there is or was. The case itself decides, so that a failing one repeats."""
+    made_up, ids = case.path_parameters.get("id"), gateway.ids.get(case.path.split("/")[1], ())
     choice = zlib.crc32(repr((made_up, case.query, case.body)).encode()) % 3
-    if made_up is not None and choice < len(gateway.ids):
-        case.path_parameters["id"] = gateway.ids[choice]
+    if made_up is not None and choice < 2:
+        case.path_parameters["id"] = ids[choice]
+    if isinstance(case.body, dict) and isinstance(case.body.get("to"), str) and choice == 0:
+        case.body["to"] = ids[2]
 
 
 def cases(operation: APIOperation[Any, Any, Any, Any]) -> SearchStrategy[schemathesis.Case[Any]]:
@@ -122,7 +129,7 @@ def test_no_request_gets_a_5xx_or_an_answer_that_is_not_described(
     operation: APIOperation[Any, Any, Any, Any], users: None, data: st.DataObject
 ) -> None:
     case = data.draw(cases(operation))
-    name_a_user(case)
+    name_what_there_is(case)
     response = case.call()
     seen[f"{case.method.lower()} {case.path}"].add(response.status_code)
     case.validate_response(response, checks=[not_a_server_error, response_schema_conformance, status_code_conformance])

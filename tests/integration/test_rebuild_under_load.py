@@ -105,7 +105,9 @@ def pump(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(metrics, "namespace", "eventfold")
     forget()
-    generations = Generations(main.application.control_store, ["directory", "stats"], keep=KEEP_SECONDS)
+    generations = Generations(
+        main.application.control_store, [one.name for one in main.application.targets], keep=KEEP_SECONDS
+    )
     monkeypatch.setattr(main.application, "generations", generations)
     streams = boto3.client("dynamodbstreams", endpoint_url=dynamodb_local_url)
     mapping = EventSourceMapping.from_template(Path("template.yaml"), "ProjectionsMapping")

@@ -64,7 +64,7 @@ def import_(
         with lines_of(file, lambda done, size: bar.update(task, completed=done, total=size)) as lines:
             moved = importer.run(read_lines(lines))
     _end(moved, "imported", as_json=as_json, to_stdout=False)
-    if app.has_unique_keys and not as_json:
+    if moved.events and app.has_unique_keys and not as_json:
         console.print("Unique keys: [bold]eventfold claims build[/] claims those of what was imported.")
 
 
