@@ -69,7 +69,7 @@ measures, and the prices of us-east-1. Queries, storage, backups and traffic are
 {watched} besides, whatever the rate.
 
 {bill}
-Unique keys are not in it. Where emails are unique, as the users' are, and every creation, every deletion and {changed:.0%}
+Unique keys are not in it. Where emails are unique, as the users' are, and creations, deletions and {changed:.0%}
 of the commands change one, they add {keyed_units:.1f} write units a command: {keyed:.2f} dollars a million.
 
 From nothing, with settings made for the rate: Lambda gives a function 1,000 executions at once, and 1,000 more every
