@@ -254,3 +254,16 @@ def test_an_event_that_goes_to_several_streams_is_one_fact_at_home_in_the_first(
     tally: Tally[AccountEvent] = Tally("opened", "account", ACCOUNTS.codec, lambda _: [("row", "events", 1)])
     assert tally.counts(one for some in recorded for one in some) == {"row": {"events": 4}}
     assert len(recorded[1]) == 2, "the rows of each stream see it"
+
+
+def test_a_repeat_that_the_first_stream_has_forgotten_is_recognised_in_the_next(store: Store) -> None:
+    """Its last 100 commits with a key are what a stream remembers."""
+    request = Request(key="first")
+    done = handler(store).handle(transfer, TRANSFER, request)
+    accounts = CommandHandler(store, ACCOUNTS)
+    for n in range(101):
+        accounts.handle("ada", Deposit(owner="ada", amount=1), Request(key=str(n)))
+    again = handler(store).handle(transfer, TRANSFER, request)
+    assert again.repeated
+    assert again.versions == {"account-ada": 104, "account-grace": done.versions["account-grace"]}
+    assert balances(store) == (104, 7)

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from eventfold import Backoff, Command, CommandHandler, Decider, Event, Keys, Request, Unique, caseless
+from eventfold import Backoff, Command, CommandHandler, Commit, Decider, Event, Head, Keys, Request, Unique, caseless
 from eventfold.aggregates.transactions import TransactionHandler
 from eventfold.core.errors import KeyTakenError
-from eventfold.core.unique import exact
+from eventfold.core.unique import KeyMove, exact
 from eventfold.memory import MemoryEventStore
+from eventfold.testing.commits import AT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from eventfold import Commit
     from eventfold.aggregates.transactions import Streams, Writes
 
 KEYS = Keys(lambda: b"k" * 32)
@@ -244,3 +244,21 @@ def test_a_key_that_is_held_is_told_from_a_stream_that_moved(store: Store, membe
         members.handle("2", Name(name="ada"))
     assert [one.version for one in store.oldest_first("member-2")] == [1]
     assert holder(store, NAME, "rival") == "member-2"
+
+
+class Part(Swap):
+    pass
+
+
+def part(command: Part, streams: Streams) -> Iterable[Writes]:
+    return [streams.read(MEMBERS, id_).then(Named(name=None)) for id_ in (command.first, command.second)]
+
+
+def test_two_that_had_one_key_before_it_was_one_release_it_whoever_has_claimed_it(store: Store) -> None:
+    for id_ in "12":
+        stored = (MEMBERS.codec.encode(Named(name="ada")),)
+        store.append(Commit(f"member-{id_}", 1, stored, id_, AT), after=Head(f"member-{id_}", 0))
+    key = KEYS.stored("member", NAME, "ada")
+    store.append_together([], guards=[Head("member-1", 1)], moves=[KeyMove(key, "member-1", ("member-1",))])
+    TransactionHandler(store, keys=KEYS).handle(part, Part(first="1", second="2"))
+    assert list(store.listed()) == [[]]

@@ -69,7 +69,7 @@ class Transacted(NamedTuple):
     """What became of a command: the version after it of each stream that it has read.
 
     `appended` counts its new events in all streams, `conflicts` the races lost on the way. `repeated`: the key had made
-    its commits before, and `versions` has the first of the streams.
+    its commits before, and `versions` has the streams up to the one that it was recognised in.
     """
 
     versions: Mapping[str, int]
@@ -162,7 +162,7 @@ class Run[C: Command]:
         """Give up, unless what came first is what this very command wrote when it was sent before, under its key."""
         for stream, winner in moved.winners.items():
             if winner is not None and (winner.id, winner.digest) == (self.ref.id, self.ref.digest):
-                return Transacted({stream: winner.last_version}, conflicts=conflicts, repeated=True)
+                return Transacted(self.versions | {stream: winner.last_version}, conflicts=conflicts, repeated=True)
         raise TooManyConflictsError(next(iter(moved.winners)), conflicts) from moved
 
     def catch_up(self, winners: Mapping[str, Commit | None], *, fold: bool) -> None:

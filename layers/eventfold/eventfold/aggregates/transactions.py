@@ -121,7 +121,7 @@ class TransactionHandler:
         try:
             writes = by_stream(decide(run.command, run), run.reads)
         except AlreadyDoneError as done:
-            return Transacted({done.stream: done.ref.version}, repeated=True)
+            return Transacted(run.versions | {done.stream: done.ref.version}, repeated=True)
         except (IdempotencyKeyReusedError, StoreUnavailableError, UnreadableStreamError):
             raise  # Not a refusal on a state.
         except Exception:

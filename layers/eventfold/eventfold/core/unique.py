@@ -16,6 +16,7 @@ import hmac
 import json
 import re
 import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -138,19 +139,20 @@ class Keys:
             KeyTakenError: two of them come to the same key.
         """
         claimed: dict[str, str] = {}
-        released: dict[str, str] = {}
+        released: defaultdict[str, list[str]] = defaultdict(list)
         for decider, stream, before, after in changes:
             if not decider.unique:
                 continue
             had, has = self.of(decider, before), self.of(decider, after)
-            released |= dict.fromkeys(had - has, stream)
+            for key in had - has:
+                released[key].append(stream)
             for key in has - had:
                 if key in claimed:
                     raise taken(key)
                 claimed[key] = stream
         return (
-            *(KeyMove(key, to, (to, released[key]) if key in released else (to,)) for key, to in claimed.items()),
-            *(KeyMove(key, None, (by,)) for key, by in released.items() if key not in claimed),
+            *(KeyMove(key, to, (to, *released.pop(key, ()))) for key, to in claimed.items()),
+            *(KeyMove(key, None, tuple(by)) for key, by in released.items()),
         )
 
     @cached_property
