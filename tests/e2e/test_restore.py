@@ -45,6 +45,7 @@ def test_a_stack_goes_on_with_a_restored_table_and_nothing_is_projected_twice(tm
         # What comes after the moment is lost. The read models have seen it.
         lost = create(api, "Lost")
         assert api.patch(f"/users/{kept}", json={"name": "Not kept"}).is_success
+        assert api.patch(f"/users/{lost}", json={"email": "lost@example.com"}).is_success
         assert api.delete(f"/users/{renamed}").is_success
         eventually(lambda: r if (r := api.get(f"/users/{renamed}")).status_code == 410 else None, "the deletion")
         eventually(lambda: r if (r := api.get(f"/users/{lost}")).is_success else None, "the row")
