@@ -79,7 +79,7 @@ class Api(FastHttpUser):  # noqa: D101 - what both kinds of users do
     def create(self, route: str = "POST /users") -> str | None:
         """Create a user; return its id."""
         key, number = str(uuid.uuid4()), next(_numbers)
-        body = {"name": f"{random.choice('abcdefghij')} {number}", "email": f"{number}@example.com"}
+        body = {"name": f"{random.choice('abcdefghij')} {number}", "email": f"{key}@example.com"}
         sent: dict[str, Any] = {"key": key, "method": "POST", "id": None, "body": body}
         answer = self.ask(route, "POST", "/users", headers={"Idempotency-Key": key}, json=body, command=sent)
         return str(answer.json()["id"]) if answer is not None else None
