@@ -102,7 +102,7 @@ def test_the_requests_work_as_they_stand(elsewhere: Path) -> None:
     done = subprocess.run(["bash", "-eu", "-c", paced], cwd=elsewhere, check=True, capture_output=True, text=True)  # noqa: S603, S607
     assert "HTTP/1.1 201" in done.stdout
     assert '"version":2}' in done.stdout
-    assert '"name":"Ada","email":"ada@example.com"' in done.stdout
+    assert '"name":"Ada","email":"lovelace@example.com"' in done.stdout
     assert '"type":"UserUpdated"' in done.stdout
     assert '"status":"active","name":"Ada","email":null' in done.stdout
     assert "HTTP/1.1 204" in done.stdout

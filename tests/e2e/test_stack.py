@@ -50,11 +50,11 @@ def create(api: httpx.Client, name: str) -> str:
 
 def test_a_request_becomes_an_event_a_row_and_an_answer(api: httpx.Client, deployed: Stack) -> None:
     headers = {"X-Correlation-Id": f"test-{uuid.uuid4()}"}
-    created = api.post("/users", json={"name": "Ada", "email": "ada@example.com"}, headers=headers)
+    created = api.post("/users", json={"name": "Ada", "email": "stack@example.com"}, headers=headers)
     assert (created.status_code, created.headers["etag"]) == (201, '"1"')
     location = created.headers["location"]
     row = eventually(lambda: r if (r := api.get(location)).is_success else None, "the row")
-    assert row.json() == {"id": created.json()["id"], "name": "Ada", "email": "ada@example.com", "version": 1}
+    assert row.json() == {"id": created.json()["id"], "name": "Ada", "email": "stack@example.com", "version": 1}
     assert row.headers["etag"] == '"1"'
     (event,) = read_events(store_of(deployed), USERS.codec, f"user-{created.json()['id']}")
     assert event.meta["correlation_id"] == headers["X-Correlation-Id"]
