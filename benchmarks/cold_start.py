@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 FUNCTIONS = {
-    "command function": ("Commands", "commands/create-user.json"),
+    "command function": ("Commands", "commands/create-user-jwt.json"),
     "query function": ("Queries", "queries/get-user.json"),
     "projection function": ("Projections", "projections/user-created.json"),
 }
-"""By name its folder in the build, and its first event."""
+"""By name its folder in the build, and its first event. The user has no email: a unique key asks for a secret too."""
 COMMANDS, BOTO3 = "command function", "boto3 and one put_item"
 TABLE = "cold-events"
 KEYS = {TABLE: ("stream", "version"), "cold-rows": ("key",), "cold-parked": ("projection", "stream")}
