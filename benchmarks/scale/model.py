@@ -45,6 +45,11 @@ class Workload:
         """The share of commands that rename."""
         return (1 - self.counted) / 2
 
+    @property
+    def readdressed(self) -> float:
+        """The share of commands that change an e-mail address: as many as rename."""
+        return self.renamed
+
     def share(self, rank: int) -> float:
         """Return the share of all commands that the stream of a rank (1 is the busiest) gets."""
         return float(rank**-self.skew) / _harmonic(self.streams, self.skew)
@@ -260,7 +265,7 @@ class Model:
 
         What creates, deletes or changes the email is a transaction then, and claims, releases, or both.
         """
-        changed = (1 - workload.counted) / 2
+        changed = workload.readdressed
         events = (facts.TRANSACTION_FACTOR - 1) * workload.kb * (workload.counted + changed)
         return events, facts.TRANSACTION_FACTOR * (workload.counted + 2 * changed)
 

@@ -133,7 +133,7 @@ def markdown(model: Model) -> str:
             queries.rows(sorted({model.sized_for(Workload(rate)).tally_shards for rate in RATES}), model.round_trip),
         ),
         hashed_shards=hashed.requests,
-        changed=(1 - Workload(1).counted) / 2,
+        changed=top.readdressed,
         keyed_units=sum(keyed),
         keyed=sum(keyed) * prices.WRITE_UNIT * 1e6,
         hashed=hashed.dollars_a_million,

@@ -76,12 +76,7 @@ class Bank:
     def _decided[C: Command](
         self, decide: Decision[C], command: C, account: int, request: Request
     ) -> Callable[[], Outcome]:
-        def run() -> Outcome:
-            done = self._transactions.handle(decide, command, request)
-            version = done.versions[ACCOUNTS.stream(str(account))]
-            return Outcome(version, done.appended, done.conflicts, done.repeated)
-
-        return run
+        return lambda: self._transactions.handle(decide, command, request).outcome(ACCOUNTS.stream(str(account)))
 
 
 def check_money(items: Iterable[Item]) -> Iterator[Finding]:

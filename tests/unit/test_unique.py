@@ -262,3 +262,9 @@ def test_two_that_had_one_key_before_it_was_one_release_it_whoever_has_claimed_i
     store.append_together([], guards=[Head("member-1", 1)], moves=[KeyMove(key, "member-1", ("member-1",))])
     TransactionHandler(store, keys=KEYS).handle(part, Part(first="1", second="2"))
     assert list(store.listed()) == [[]]
+
+
+def test_a_commit_that_changes_no_key_asks_for_no_secret(store: Store, members: Members) -> None:
+    members.handle("1", Name(name="ada"))
+    elsewhere = CommandHandler(store, MEMBERS, keys=Keys(lambda: pytest.fail("no key is hashed")))
+    assert elsewhere.handle("1", Name(name="ADA")).version == 2

@@ -50,8 +50,7 @@ class CommandRoutes[C: Command, S: BaseModel, E: Event](APIGatewayHttpRouter):
         request = self._in_time(request_of(self.current_event, key, if_match))
         with counted(type(command).__name__) as count:
             done = main.application.transactions.handle(decide, command, request)
-            version = done.versions[self._decider.stream(id_)]
-            return count(Outcome(version, done.appended, done.conflicts, done.repeated))
+            return count(done.outcome(self._decider.stream(id_)))
 
     def new_id(self, key: str | None) -> str:
         """Return the id of an aggregate that is to be: it follows from the caller's key, if any."""

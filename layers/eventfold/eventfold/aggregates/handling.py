@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from eventfold.core.stored import StoredEvent
     from eventfold.core.unique import Keys
 
-_RACES_BEFORE_READING = 2
+RACES_BEFORE_READING = 2
+"""Lost races whose winners are folded in; behind them one read saves several lost writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ class CommandHandler[C: Command, S: BaseModel, E: Event]:
 
     def _catch_up(self, view: _View[S], conflict: VersionConflictError, attempt: int) -> _View[S]:
         """Fold in the winner; from the third lost race on, whatever else came: one read saves several lost writes."""
-        if conflict.winner is not None and attempt < _RACES_BEFORE_READING:
+        if conflict.winner is not None and attempt < RACES_BEFORE_READING:
             return replace(view, loaded=apply(self._decider, view.loaded, conflict.winner))
         loaded = view.loaded
         for commit in self._store.oldest_first(loaded.stream, after=loaded.version):

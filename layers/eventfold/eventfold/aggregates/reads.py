@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
-from eventfold.aggregates.handling import Request, past_commit
+from eventfold.aggregates.handling import Outcome, Request, past_commit
 from eventfold.aggregates.loading import Loaded, apply
 from eventfold.core.commit import Copy
 from eventfold.core.errors import (
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from eventfold.core.commit import Commit, CommitRef
     from eventfold.core.decider import Command, Decider
     from eventfold.core.store import EventStore
-
-
-RACES_BEFORE_READING = 2
-"""Lost races whose winners are folded in; behind them one read saves several lost writes."""
 
 
 class Writes(NamedTuple):
@@ -76,6 +72,10 @@ class Transacted(NamedTuple):
     appended: int = 0
     conflicts: int = 0
     repeated: bool = False
+
+    def outcome(self, stream: str) -> Outcome:
+        """Return what became of it for one of the streams."""
+        return Outcome(self.versions[stream], self.appended, self.conflicts, self.repeated)
 
 
 type Decision[C: Command] = Callable[[C, Streams], Iterable[Writes]]

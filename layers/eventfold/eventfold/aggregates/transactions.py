@@ -18,11 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eventfold.aggregates.caching import CACHED_STATES, StateCache
-from eventfold.aggregates.handling import Request, new_ref, next_commit, utc_now
+from eventfold.aggregates.handling import RACES_BEFORE_READING, Request, new_ref, next_commit, utc_now
 from eventfold.aggregates.loading import Loaded, follow, load_sized
 from eventfold.aggregates.pages import DEFAULT_INTERVAL, FirstPages
 from eventfold.aggregates.reads import (
-    RACES_BEFORE_READING,
     AlreadyDoneError,
     Decision,
     Read,

@@ -123,14 +123,11 @@ class Keys:
 
     def of(self, decider: Decider[Any, Any, Any], state: Any) -> set[str]:
         """Return the keys that a state has, as they are stored."""
-        found = ((rule, rule.of(state)) for rule in decider.unique)
-        return {self.stored(decider.category, rule, value) for rule, value in found if value is not None}
+        return set(map(self._hashed, _folded_in(decider, state)))
 
     def stored(self, category: str, rule: Unique[Any], value: str | tuple[str, ...]) -> str:
         """Return a key as it is stored: `category.name#hash`."""
-        name = f"{category}.{rule.name}"
-        hashed = hmac.digest(self._secret, f"{name}\n{rule.folded(value)}".encode(), "sha256")
-        return f"{name}#{base64.urlsafe_b64encode(hashed).decode().rstrip('=')}"
+        return self._hashed(_Folded(f"{category}.{rule.name}", rule.folded(value)))
 
     def moves(self, changes: Iterable[Change]) -> tuple[KeyMove, ...]:
         """Return what changes hands where these changes are written together.
@@ -141,12 +138,11 @@ class Keys:
         claimed: dict[str, str] = {}
         released: defaultdict[str, list[str]] = defaultdict(list)
         for decider, stream, before, after in changes:
-            if not decider.unique:
-                continue
-            had, has = self.of(decider, before), self.of(decider, after)
-            for key in had - has:
+            # Compared before they are hashed: what changes no key asks for no secret.
+            had, has = _folded_in(decider, before), _folded_in(decider, after)
+            for key in map(self._hashed, had - has):
                 released[key].append(stream)
-            for key in has - had:
+            for key in map(self._hashed, has - had):
                 if key in claimed:
                     raise taken(key)
                 claimed[key] = stream
@@ -154,6 +150,10 @@ class Keys:
             *(KeyMove(key, to, (to, *released.pop(key, ()))) for key, to in claimed.items()),
             *(KeyMove(key, None, tuple(by)) for key, by in released.items()),
         )
+
+    def _hashed(self, folded: _Folded) -> str:
+        hashed = hmac.digest(self._secret, "\n".join(folded).encode(), "sha256")
+        return f"{folded.name}#{base64.urlsafe_b64encode(hashed).decode().rstrip('=')}"
 
     @cached_property
     def _secret(self) -> bytes:
@@ -163,7 +163,26 @@ class Keys:
         return secret
 
 
+class _Folded(NamedTuple):
+    """A key before it is hashed: `category.name`, and what all values have in common that are the same."""
+
+    name: str
+    value: str
+
+
+def _folded_in(decider: Decider[Any, Any, Any], state: Any) -> set[_Folded]:
+    found = ((rule, rule.of(state)) for rule in decider.unique)
+    return {
+        _Folded(f"{decider.category}.{rule.name}", rule.folded(value)) for rule, value in found if value is not None
+    }
+
+
+def rule_of(key: str) -> tuple[str, str]:
+    """Return the category and the name in a key as it is stored."""
+    category, _, name = key.partition("#")[0].rpartition(".")
+    return category, name
+
+
 def taken(key: str) -> KeyTakenError:
     """Return the refusal of a key that another aggregate has."""
-    category, _, name = key.partition("#")[0].rpartition(".")
-    return KeyTakenError(category, name)
+    return KeyTakenError(*rule_of(key))

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventfold.core.commit import Head, category_of
 from eventfold.core.errors import KeysHeldError, StreamsMovedError
-from eventfold.core.unique import Claim, KeyMove
+from eventfold.core.unique import Claim, KeyMove, rule_of
 from eventfold.operations.scanning import by_stream
 from eventfold.operations.verify.finding import CLAIMS, Finding
 from eventfold.operations.verify.streams import StreamCheck
@@ -67,15 +68,31 @@ class ClaimBooks:
         keys = self.keys_of(check)
         return Keyed(Head(stream, check.version), keys) if keys is not None else None
 
+    def standing[T](self, stream: str, wrong: Callable[[set[str]], T]) -> tuple[Keyed, T] | None:
+        """Return a stream, and what is wrong with its keys: looked at again until it has stood still, if anything is.
+
+        None where it can't be replayed.
+        """
+        while (before := self.now(stream)) is not None:
+            if not (found := wrong(before.keys)):
+                return before, found
+            after = self.now(stream)
+            if after is not None and after.head == before.head:
+                return before, found
+        return None
+
     def stale(self, claim: Claim) -> Head | None:
         """Return the end at which a stream claims a key that it does not have; None where it does, or nobody knows."""
-        while (before := self.now(claim.stream)) is not None:
-            if claim.key in before.keys or self.claims.holders([claim.key]).get(claim.key) != claim.stream:
-                return None
-            after = self.now(claim.stream)
-            if after is not None and after.head == before.head:
-                return after.head
-        return None
+        found = self.standing(
+            claim.stream,
+            lambda keys: claim.key not in keys and self.claims.holders([claim.key]).get(claim.key) == claim.stream,
+        )
+        return found[0].head if found and found[1] else None
+
+    def lacking(self, stream: str, keys: set[str]) -> dict[str, str | None]:
+        """Return which of these keys a stream has not claimed, with who has."""
+        held = self.claims.holders(keys)
+        return {key: held.get(key) for key in keys if held.get(key) != stream}
 
 
 class Sums(Counter[int]):
@@ -135,30 +152,22 @@ class ClaimCheck:
         for stream, scanned in seen.items():
             keys, wrong = scanned, dict[str, str | None]()
             if any(held.get(key) != stream for key in keys):
-                keys, wrong = self._again(stream)
+                # A scan may have seen the stream before its last commit.
+                found = self.books.standing(stream, partial(self.books.lacking, stream))
+                keys, wrong = (found[0].keys, found[1]) if found else (set[str](), wrong)
             for key in keys:
                 self.sums.note(Claim(key, stream))
             if wrong:
                 yield stream, wrong
-
-    def _again(self, stream: str) -> tuple[set[str], dict[str, str | None]]:
-        """Compare a stream that stands still: a scan may have seen it before its last commit."""
-        while (before := self.books.now(stream)) is not None:
-            held = self.books.claims.holders(before.keys)
-            wrong = {key: held.get(key) for key in before.keys if held.get(key) != stream}
-            if not wrong:
-                return before.keys, {}
-            after = self.books.now(stream)
-            if after is not None and after.head == before.head:
-                return before.keys, wrong
-        return set(), {}
 
 
 def stale_claims(books: ClaimBooks, expected: Sums) -> Iterator[Finding]:
     """Yield the claims of keys that their streams do not have."""
     for claim in suspects(books.claims, expected):
         if books.stale(claim) is not None:
-            yield Finding(claim.stream, None, f"has claimed a key that it does not have: {_name(claim.key)}", CLAIMS)
+            yield Finding(
+                claim.stream, None, f"has claimed a key that it does not have: {rule_of(claim.key)[1]}", CLAIMS
+            )
 
 
 @dataclass
@@ -236,8 +245,4 @@ class ClaimBuild:
 
 def _unclaimed(stream: str, key: str, other: str | None) -> Finding:
     what = f"another stream, {other}, has claimed" if other else "nobody has claimed"
-    return Finding(stream, None, f"{what} a key that it has: {_name(key)}", CLAIMS)
-
-
-def _name(key: str) -> str:
-    return key.partition("#")[0].rpartition(".")[2]
+    return Finding(stream, None, f"{what} a key that it has: {rule_of(key)[1]}", CLAIMS)
